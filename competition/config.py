@@ -1,0 +1,243 @@
+"""Strict configuration: a pydantic schema, a YAML file with what differs, and `key.path=value` overrides."""
+
+import difflib
+import json
+import re
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
+
+from competition.errors import UsageError
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 20
+
+KeyPath = tuple[str | int, ...]
+Lines = dict[KeyPath, str]
+
+
+class Config(BaseModel):
+    """Every configuration: immutable, no unknown keys, no silent conversions, docstrings as descriptions."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+Schema = TypeVar("Schema", bound=Config)
+
+
+def load(path: Path, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
+    """Read `path`, lay `key.path=value` overrides over it and validate against `schema`.
+
+    Raises UsageError that names the file and line (or the override), the key and the nearest allowed one.
+    """
+    data, lines = _read(path)
+    for override in overrides:
+        _override(data, lines, override)
+    return _validate(schema, data, lines, str(path))
+
+
+def parse(text: str, schema: type[Schema], origin: str) -> Schema:
+    """Validate a JSON object that this project wrote itself (a checkpoint's metadata, a run's record)."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{origin}: not JSON ({error}). Restore the file") from error
+    return _validate(schema, data, {}, origin)
+
+
+def describe(schema: type[Config], prefix: str = "") -> list[str]:
+    """One line `key = default  description` for every key of a schema, for `--help`."""
+    lines = []
+    for name, field in schema.model_fields.items():
+        for variant in _variants(field.annotation):
+            lines += describe(variant, f"{prefix}{name}.")
+        if not _variants(field.annotation):
+            default = "(required)" if field.is_required() else json.dumps(_plain(field.get_default()))
+            lines.append(f"  {prefix}{name} = {default}  {(field.description or '').split('. ')[0]}")
+    return lines
+
+
+def differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    """Each key whose value differs between two plain structures, as `key: old -> new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = [*old, *(key for key in new if key not in old)]
+        return [line for key in keys for line in differences(old.get(key), new.get(key), f"{prefix}{key}.")]
+    return [] if old == new else [f"{prefix.rstrip('.')}: {json.dumps(old)} -> {json.dumps(new)}"]
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | list | tuple | None) else str(value)
+
+
+# ---- YAML -----------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> tuple[dict[str, Any], Lines]:
+    try:
+        if not path.is_file():
+            raise UsageError(f"{path}: no such file. Give the path of a YAML configuration")
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}. Give the path of a readable YAML configuration") from error
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{path}: larger than {MAX_BYTES:,} bytes. A configuration lists only what differs")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start}). Save it as UTF-8") from error
+    lines: Lines = {}
+    data = _parse_yaml(text, str(path), lines)
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: holds a {type(data).__name__}. Write `key: value` lines")
+    return data, lines
+
+
+def _parse_yaml(text: str, origin: str, lines: Lines) -> Any:
+    """Plain data of one YAML document; the line of every key goes into `lines`."""
+    try:
+        # Events come from a loop, not from recursion: depth and aliases are refused before anything is built.
+        depth = 0
+        for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            where = f"{origin}:{event.start_mark.line + 1}"
+            if depth > MAX_DEPTH:
+                raise UsageError(f"{where}: nested deeper than {MAX_DEPTH} levels. Flatten it")
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                raise UsageError(f"{where}: anchors and aliases are not allowed. Write the values out")
+            if getattr(event, "tag", None):
+                raise UsageError(f"{where}: tag {event.tag} is not allowed. Write plain values")
+        node = yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise UsageError(f"{origin}:{mark.line + 1 if mark else 1}: {error.problem}. Mend the YAML") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{origin}: {' '.join(str(error).split())}. Mend the YAML") from error
+    return None if node is None else _construct(node, (), origin, lines)
+
+
+def _construct(node: yaml.Node, path: KeyPath, origin: str, lines: Lines) -> Any:
+    lines[path] = f"{origin}:{node.start_mark.line + 1}"
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(item, (*path, index), origin, lines) for index, item in enumerate(node.value)]
+    if not isinstance(node, yaml.MappingNode):
+        return _scalar(node)
+    result: dict[str, Any] = {}
+    for key_node, value in node.value:
+        where = f"{origin}:{key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise UsageError(f"{where}: a key is not a plain word. Write `key: value`")
+        key = key_node.value
+        if key in result:
+            raise UsageError(f"{where}: {'.'.join(map(str, (*path, key)))}: given twice. Remove one of the two")
+        result[key] = _construct(value, (*path, key), origin, lines)
+        lines[(*path, key)] = where
+    return result
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    """A plain word by the YAML 1.2 core schema: `1e-4` is a number, `no` and `010` are words (and then refused)."""
+    word = node.value
+    if node.style is not None:
+        return word
+    if word in ("", "~", "null"):
+        return None
+    if word in ("true", "false"):
+        return word == "true"
+    if re.fullmatch(r"[-+]?(0|[1-9][0-9_]{0,30})", word):
+        return int(word)
+    if re.fullmatch(r"[-+]?([0-9][0-9_]*)?\.?[0-9]+([eE][-+]?[0-9]+)?|[-+]?[0-9]+\.([eE][-+]?[0-9]+)?", word):
+        return word if re.fullmatch(r"[-+]?0[0-9_]+", word) else float(word)
+    return {".nan": float("nan"), ".inf": float("inf"), "-.inf": float("-inf")}.get(word, word)
+
+
+def _override(data: dict[str, Any], lines: Lines, override: str) -> None:
+    key, equals, value = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise UsageError(f"{override}: not of the form key.path=value. Write for example optimizer.lr=5e-5")
+    *parents, last = key.split(".")
+    target = data
+    for parent in parents:
+        target = target.setdefault(parent, {})
+        if not isinstance(target, dict):
+            raise UsageError(f"{override}: {parent} is a value, it has no keys. Leave out what follows it")
+    target[last] = _parse_yaml(value, override, {})
+    path = tuple(key.split("."))
+    for known in [known for known in lines if known[: len(path)] == path]:
+        del lines[known]
+    lines[path] = "command line"
+
+
+# ---- errors ---------------------------------------------------------------------------------------------------------
+
+
+def _validate(schema: type[Schema], data: Any, lines: Lines, origin: str) -> Schema:
+    try:
+        # JSON mode: strict about types, yet lists become tuples and strings become paths.
+        return schema.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise UsageError(*[_explain(detail, schema, data, lines, origin) for detail in error.errors()]) from error
+
+
+def _explain(detail: ErrorDetails, schema: type[Config], data: Any, lines: Lines, origin: str) -> str:
+    path, owner = _locate(detail["loc"], schema, data)
+    where = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), origin)
+    key = ".".join(map(str, path)) or "(top)"
+    context = detail.get("ctx", {})
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: {key}: unknown key.{_suggest(str(path[-1]), list(owner.model_fields) if owner else [])}"
+    if detail["type"] == "union_tag_invalid":
+        allowed = re.findall(r"'([^']*)'", context["expected_tags"])
+        return f"{where}: {key}.name: unknown name {context['tag']!r}.{_suggest(context['tag'], allowed)}"
+    if detail["type"] == "union_tag_not_found":
+        return f"{where}: {key}: lacks its `name`. Say which one is meant, for example {key}: {{name: …}}"
+    if detail["type"] == "missing":
+        return f"{where}: {key}: missing. Add it to the file or as {key}=…"
+    value = json.dumps(detail["input"], default=str)
+    return f"{where}: {key}: {detail['msg']}, got {value[:80]}. Change the value"
+
+
+def _suggest(word: str, allowed: list[str]) -> str:
+    near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
+    return f"{f' Did you mean {near[0]!r}?' if near else ''} Allowed: {', '.join(allowed) or 'nothing'}"
+
+
+def _locate(loc: KeyPath, schema: type[Config], data: Any) -> tuple[KeyPath, type[Config] | None]:
+    """The key path of a pydantic location (without the union tags it inserts) and the schema that owns its last key."""
+    path: list[str | int] = []
+    owner: type[Config] | None = schema
+    candidates: list[type[Config]] = []
+    for part in loc:
+        tagged = [variant for variant in candidates if variant.model_fields["name"].default == part]
+        if tagged and isinstance(data, dict) and part not in data:
+            owner, candidates = tagged[0], []
+            continue
+        if candidates:
+            owner, candidates = candidates[0], []
+        field = owner.model_fields.get(str(part)) if owner else None
+        if isinstance(part, int) or field:
+            path.append(part)
+        elif part not in ("function-after", "function-before") and (not isinstance(data, dict) or part in data):
+            path.append(part)
+        else:
+            continue
+        data = data[part] if isinstance(data, dict) and part in data else None
+        candidates = _variants(field.annotation) if field else candidates
+    return tuple(path), owner
+
+
+def _variants(annotation: Any) -> list[type[Config]]:
+    """The Config classes an annotation can hold: one, the members of a union, the items of a tuple."""
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        return [annotation]
+    if get_origin(annotation) in (Annotated, Union, types.UnionType, tuple, list):
+        return [variant for item in get_args(annotation) for variant in _variants(item)]
+    return []

@@ -1,0 +1,64 @@
+"""Files and folders that appear whole or not at all."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from competition.errors import StorageError
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write `content` under a temporary name beside `path`, flush it to disk, then rename it into place.
+
+    A crash at any moment leaves either the old file or the new one. Raises OSError when the disk refuses.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".tmp_{path.name}_{os.getpid()}")
+    try:
+        write_synced(temporary, content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Write `content` to `path` and wait until the disk has it."""
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the disk has the entries (names) of a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder so that no half of it is ever seen under its own name."""
+    doomed = path.with_name(f".del_{path.name}_{os.getpid()}")
+    os.rename(path, doomed)
+    shutil.rmtree(doomed)
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Raise StorageError unless the disk that holds `folder` has `needed` bytes free."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise StorageError(f"{folder}: needs {needed:,} bytes, {free:,} are free. Free some space or write elsewhere")
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,102 @@
+"""RRDBNet, the network of ESRGAN and Real-ESRGAN, with basicsr's parameter names so that published weights load."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from competition.config import Config
+
+
+class RRDBNetConfig(Config):
+    """Wang et al., "ESRGAN", ECCVW 2018, section 3.1; pixel-unshuffled inputs after Wang et al., "Real-ESRGAN", 2021."""
+
+    name: Literal["rrdbnet"] = "rrdbnet"
+    num_feat: int = 64
+    """Channels between the blocks."""
+    num_block: int = 23
+    """Residual-in-residual dense blocks."""
+    num_grow_ch: int = 32
+    """Channels that each convolution adds inside a dense block."""
+    scale: Literal[1, 2, 4] = 4
+    """Enlargement factor; 1 and 2 un-shuffle the input by 4 and 2 and then enlarge by 4."""
+
+    def build(self) -> "RRDBNet":
+        return RRDBNet(self.num_feat, self.num_block, self.num_grow_ch, self.scale)
+
+
+class ResidualDenseBlock(nn.Module):
+    """Five densely connected convolutions, their output scaled by 0.2 and added to the input (figure 4 of ESRGAN)."""
+
+    def __init__(self, num_feat: int, num_grow_ch: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(num_feat, num_grow_ch, 3, padding=1)
+        self.conv2 = nn.Conv2d(num_feat + num_grow_ch, num_grow_ch, 3, padding=1)
+        self.conv3 = nn.Conv2d(num_feat + 2 * num_grow_ch, num_grow_ch, 3, padding=1)
+        self.conv4 = nn.Conv2d(num_feat + 3 * num_grow_ch, num_grow_ch, 3, padding=1)
+        self.conv5 = nn.Conv2d(num_feat + 4 * num_grow_ch, num_feat, 3, padding=1)
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4, self.conv5):
+            _initialise(conv)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, num_feat, H, W) to the same shape."""
+        features = [x]
+        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
+            features.append(_activate(conv(torch.cat(features, 1))))
+        return torch.add(x, self.conv5(torch.cat(features, 1)), alpha=0.2)
+
+
+class RRDB(nn.Module):
+    """Residual in residual: three dense blocks, their output scaled by 0.2 and added to the input."""
+
+    def __init__(self, num_feat: int, num_grow_ch: int) -> None:
+        super().__init__()
+        self.rdb1 = ResidualDenseBlock(num_feat, num_grow_ch)
+        self.rdb2 = ResidualDenseBlock(num_feat, num_grow_ch)
+        self.rdb3 = ResidualDenseBlock(num_feat, num_grow_ch)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, num_feat, H, W) to the same shape."""
+        return torch.add(x, self.rdb3(self.rdb2(self.rdb1(x))), alpha=0.2)
+
+
+class RRDBNet(nn.Module):
+    """Convolution, a trunk of RRDBs around one long skip, two nearest-neighbour doublings, two convolutions."""
+
+    def __init__(self, num_feat: int, num_block: int, num_grow_ch: int, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+        self.unshuffle = 4 // scale
+        self.conv_first = nn.Conv2d(3 * self.unshuffle**2, num_feat, 3, padding=1)
+        self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
+        self.conv_body = nn.Conv2d(num_feat, num_feat, 3, padding=1)
+        self.conv_up1 = nn.Conv2d(num_feat, num_feat, 3, padding=1)
+        self.conv_up2 = nn.Conv2d(num_feat, num_feat, 3, padding=1)
+        self.conv_hr = nn.Conv2d(num_feat, num_feat, 3, padding=1)
+        self.conv_last = nn.Conv2d(num_feat, 3, 3, padding=1)
+
+    def forward(self, low: Tensor) -> Tensor:
+        """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), about [0, 1] and not clipped."""
+        height, width = low.shape[-2:]
+        # Sizes that the un-shuffle does not divide are filled up by repeating the edge, and cut again at the end.
+        padding = (0, -width % self.unshuffle, 0, -height % self.unshuffle)
+        x = functional.pad(low, padding, mode="replicate") if any(padding) else low
+        first = self.conv_first(functional.pixel_unshuffle(x, self.unshuffle))
+        x = first + self.conv_body(self.body(first))
+        x = _activate(self.conv_up1(functional.interpolate(x, scale_factor=2, mode="nearest")))
+        x = _activate(self.conv_up2(functional.interpolate(x, scale_factor=2, mode="nearest")))
+        high: Tensor = self.conv_last(_activate(self.conv_hr(x)))
+        return high[..., : height * self.scale, : width * self.scale]
+
+
+def _activate(x: Tensor) -> Tensor:
+    return functional.leaky_relu(x, 0.2, inplace=True)
+
+
+def _initialise(conv: nn.Conv2d) -> None:
+    """Small residual branches (He's initialisation times 0.1), which ESRGAN found to train best (section 3.1)."""
+    nn.init.kaiming_normal_(conv.weight)
+    with torch.no_grad():
+        conv.weight.mul_(0.1)
+    nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
