@@ -56,7 +56,7 @@ def save(folder: Path, training: Training, description: weights.Description) -> 
 
 def load_newest(folder: Path, training: Training) -> tuple[int, list[str]]:
     """Load the newest state that verifies; returns its step (0 when there is none) and a line for each one skipped."""
-    skipped = []
+    skipped: list[str] = []
     for path in _newest_first(folder):
         try:
             _verify(path)

@@ -1,4 +1,4 @@
-"""Lets timm and basicsr be imported beside builds of torch and torchvision they do not expect; import it before them."""
+"""Lets timm and basicsr be imported beside torch and torchvision builds they do not expect; import it before them."""
 
 import importlib.util
 import sys
@@ -19,13 +19,13 @@ def _declare_detection_operators() -> None:
         return
     for library in Path(spec.origin).parent.glob("_C*.so"):
         try:
-            torch.ops.load_library(str(library))
+            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
             return
         except OSError:
             continue
-    declare = torch.library.Library("torchvision", "DEF")
-    declare.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    declare.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    declare = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
+    for name in ("nms", "qnms"):
+        declare.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")  # type: ignore[no-untyped-call]
     _keep.append(declare)
 
 
@@ -39,7 +39,8 @@ def _supply_functional_tensor() -> None:
     def rgb_to_grayscale(image: torch.Tensor, num_output_channels: int = 1) -> torch.Tensor:
         from torchvision.transforms import functional
 
-        return functional.rgb_to_grayscale(image, num_output_channels)
+        grey: torch.Tensor = functional.rgb_to_grayscale(image, num_output_channels)
+        return grey
 
     module.rgb_to_grayscale = rgb_to_grayscale  # type: ignore[attr-defined]
     sys.modules[name] = module

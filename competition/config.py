@@ -113,12 +113,12 @@ def _parse_yaml(text: str, origin: str, lines: Lines) -> Any:
                 raise UsageError(f"{where}: nested deeper than {MAX_DEPTH} levels. Flatten it")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise UsageError(f"{where}: anchors and aliases are not allowed. Write the values out")
-            if getattr(event, "tag", None):
-                raise UsageError(f"{where}: tag {event.tag} is not allowed. Write plain values")
+            if tag := getattr(event, "tag", None):
+                raise UsageError(f"{where}: tag {tag} is not allowed. Write plain values")
         node = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise UsageError(f"{origin}:{mark.line + 1 if mark else 1}: {error.problem}. Mend the YAML") from error
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise UsageError(f"{origin}:{line}: {error.problem}. Mend the YAML") from error
     except yaml.YAMLError as error:
         raise UsageError(f"{origin}: {' '.join(str(error).split())}. Mend the YAML") from error
     return None if node is None else _construct(node, (), origin, lines)
@@ -128,18 +128,19 @@ def _construct(node: yaml.Node, path: KeyPath, origin: str, lines: Lines) -> Any
     lines[path] = f"{origin}:{node.start_mark.line + 1}"
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item, (*path, index), origin, lines) for index, item in enumerate(node.value)]
-    if not isinstance(node, yaml.MappingNode):
+    if isinstance(node, yaml.ScalarNode):
         return _scalar(node)
     result: dict[str, Any] = {}
     for key_node, value in node.value:
         where = f"{origin}:{key_node.start_mark.line + 1}"
         if not isinstance(key_node, yaml.ScalarNode):
             raise UsageError(f"{where}: a key is not a plain word. Write `key: value`")
-        key = key_node.value
+        key: str = key_node.value
+        inner = (*path, key)
         if key in result:
-            raise UsageError(f"{where}: {'.'.join(map(str, (*path, key)))}: given twice. Remove one of the two")
-        result[key] = _construct(value, (*path, key), origin, lines)
-        lines[(*path, key)] = where
+            raise UsageError(f"{where}: {_dotted(inner)}: given twice. Remove one of the two")
+        result[key] = _construct(value, inner, origin, lines)
+        lines[inner] = where
     return result
 
 
@@ -190,7 +191,7 @@ def _validate(schema: type[Schema], data: Any, lines: Lines, origin: str) -> Sch
 def _explain(detail: ErrorDetails, schema: type[Config], data: Any, lines: Lines, origin: str) -> str:
     path, owner = _locate(detail["loc"], schema, data)
     where = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), origin)
-    key = ".".join(map(str, path)) or "(top)"
+    key = _dotted(path) or "(top)"
     context = detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":
         return f"{where}: {key}: unknown key.{_suggest(str(path[-1]), list(owner.model_fields) if owner else [])}"
@@ -203,6 +204,10 @@ def _explain(detail: ErrorDetails, schema: type[Config], data: Any, lines: Lines
         return f"{where}: {key}: missing. Add it to the file or as {key}=…"
     value = json.dumps(detail["input"], default=str)
     return f"{where}: {key}: {detail['msg']}, got {value[:80]}. Change the value"
+
+
+def _dotted(path: KeyPath) -> str:
+    return ".".join(map(str, path))
 
 
 def _suggest(word: str, allowed: list[str]) -> str:
@@ -223,12 +228,10 @@ def _locate(loc: KeyPath, schema: type[Config], data: Any) -> tuple[KeyPath, typ
         if candidates:
             owner, candidates = candidates[0], []
         field = owner.model_fields.get(str(part)) if owner else None
-        if isinstance(part, int) or field:
-            path.append(part)
-        elif part not in ("function-after", "function-before") and (not isinstance(data, dict) or part in data):
-            path.append(part)
-        else:
+        # Anything else that the data does not hold is a word of pydantic's own, such as the branch of a union.
+        if not (isinstance(part, int) or field or (isinstance(data, dict) and part in data)):
             continue
+        path.append(part)
         data = data[part] if isinstance(data, dict) and part in data else None
         candidates = _variants(field.annotation) if field else candidates
     return tuple(path), owner

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from competition.geometry import SYMMETRIES, apply_symmetry, invert_symmetry, tiles
+from competition.images import Bytes, quantize, to_bytes, to_tensor
+from competition.models.bicubic import Bicubic
 
 SelfEnsemble = Literal["none", "mean", "median"]
 HALO = 32
@@ -45,10 +47,17 @@ def _enlarge_tiled(network: nn.Module, low: Tensor, scale: int, size: int) -> Te
     high = low.new_empty((*low.shape[:2], height * scale, width * scale))
     for outer, inner in tiles(height, width, size, HALO):
         part = network(low[..., outer[0], outer[1]].contiguous(memory_format=torch.channels_last))
-        kept = tuple(slice((i.start - o.start) * scale, (i.stop - o.start) * scale) for o, i in zip(outer, inner, strict=True))
-        target = tuple(slice(i.start * scale, i.stop * scale) for i in inner)
+        kept = [
+            slice((i.start - o.start) * scale, (i.stop - o.start) * scale) for o, i in zip(outer, inner, strict=True)
+        ]
+        target = [slice(i.start * scale, i.stop * scale) for i in inner]
         high[..., target[0], target[1]] = part[..., kept[0], kept[1]]
     return high
+
+
+def bicubic(low: Bytes, scale: int) -> Bytes:
+    """Bicubic enlargement of uint8 (H, W, 3), by way of 16 bits like every prediction."""
+    return to_bytes(quantize(enlarge(Bicubic(scale), to_tensor(low), scale), 16))
 
 
 def vote(members: Sequence[npt.NDArray[np.uint16]], weights: Sequence[float]) -> Tensor:

@@ -21,7 +21,8 @@ from competition.errors import BadInput, NumericalError, StorageError  # noqa: E
 from competition.files import write_atomic  # noqa: E402
 
 Bytes = npt.NDArray[np.uint8]
-Samples = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
+Words = npt.NDArray[np.uint16]
+Samples = Bytes | Words
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KNOWN_BEGINNINGS = {
@@ -94,10 +95,10 @@ def read_rgb(path: Path) -> Bytes:
     return pixels
 
 
-def read_prediction(path: Path) -> npt.NDArray[np.uint16]:
+def read_prediction(path: Path) -> Words:
     """Decode an 8- or 16-bit RGB PNG to uint16 (H, W, 3) in [0, 65535]; raises BadInput like `read_rgb`."""
     header, content = _read(path)
-    samples = _decode(path, header, content)
+    samples: Words = _decode(path, header, content)
     # By the file's depth, never by the largest value: a dark 16-bit picture stays dark. 255 * 257 = 65535.
     return samples.astype(np.uint16) * 257 if header.depth == 8 else samples
 
@@ -201,7 +202,7 @@ def quantize(picture: torch.Tensor, depth: int) -> Any:
     return rounded.cpu().numpy().astype(np.uint8 if depth == 8 else np.uint16)
 
 
-def to_bytes(samples: npt.NDArray[np.uint16]) -> Bytes:
+def to_bytes(samples: Words) -> Bytes:
     """uint16 [0, 65535] to uint8 [0, 255], rounded half up."""
     # x / 257 rounded half up, in whole numbers.
     return ((samples.astype(np.uint32) * 2 + 257) // 514).astype(np.uint8)

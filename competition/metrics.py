@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 from pydantic import Field
@@ -51,7 +52,8 @@ def luma(picture: Bytes) -> Plane:
 
     Without that rounding bicubic lies up to 0.04 dB off the published tables.
     """
-    return np.floor(16.5 + picture @ np.array([65.481, 128.553, 24.966]) / 255)
+    y: Plane = np.floor(16.5 + picture @ np.array([65.481, 128.553, 24.966]) / 255)
+    return y
 
 
 def _ssim(x: Plane, y: Plane) -> float:
@@ -70,7 +72,5 @@ def _window(plane: Plane) -> Plane:
     """Gaussian mean over 11x11 windows, (H - 10, W - 10)."""
     weights = np.exp(-0.5 * (np.arange(-5, 6) / 1.5) ** 2)
     weights /= weights.sum()
-    for axis in (0, 1):
-        windows = np.lib.stride_tricks.sliding_window_view(plane, 11, axis=axis)
-        plane = windows @ weights
-    return plane
+    filtered: Plane = cv2.sepFilter2D(plane, cv2.CV_64F, weights, weights)  # type: ignore[assignment]
+    return filtered[5:-5, 5:-5]

@@ -1,17 +1,11 @@
 """Fine-tune a network on paired patches: the same command starts a run, resumes it, or finds it complete."""
 
 import copy
-import json
-import os
-import platform
 import signal
-import subprocess
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -19,16 +13,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from competition import checkpoints, pretrained, weights
-from competition.config import describe, differences, load
-from competition.data.pairs import Pair, Pictures, find_pairs, fingerprint, load_pairs, split
+from competition.config import describe, load
+from competition.data.pairs import Pictures, find_pairs, fingerprint, load_pairs, split
 from competition.data.patches import Patches, StepBatches
 from competition.ensemble import enlarge
-from competition.errors import ArgumentParser, BadCheckpoint, NumericalError, Stopped, UsageError, run_command
+from competition.errors import ArgumentParser, NumericalError, Stopped, UsageError, run_command
 from competition.experiment import Experiment
 from competition.files import write_atomic
 from competition.images import quantize, to_tensor
 from competition.optim import update_ema
-from competition.progress import console, progress
+from competition.progress import progress
+from competition.runs import Log, record, say
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -54,27 +49,33 @@ def train(experiment: Experiment) -> None:
     )
     accelerator = Accelerator(mixed_precision=experiment.precision, log_with="tensorboard", project_dir=run)
     if experiment.batch % accelerator.num_processes:
-        raise UsageError(f"batch: {experiment.batch} is not divisible by {accelerator.num_processes} processes. Change it")
+        raise UsageError(
+            f"batch: {experiment.batch} cannot be shared by {accelerator.num_processes} processes. Change it"
+        )
     if accelerator.is_main_process:
-        _record(run, experiment, train_pairs, held_out)
+        # Where the data lies and how many workers cut it do not change the result.
+        config = experiment.model_dump(mode="json", exclude={"runs": True, "data": {"root", "workers"}})
+        record(run, config, {"train": fingerprint(train_pairs), "validation": fingerprint(held_out)})
+        write_atomic(run / "validation.txt", "".join(f"{pair.name}\n" for pair in held_out).encode())
     accelerator.wait_for_everyone()
 
     torch.manual_seed(experiment.seed)
-    network = experiment.model.build().to(memory_format=torch.channels_last)
+    network = experiment.model.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if experiment.pretrained:
         state = pretrained.state_for(experiment.pretrained, experiment.model)
         coverage = weights.load_state(network, state, experiment.pretrained, experiment.pretrained_partial)
-        _say(accelerator, coverage)
+        say(accelerator, coverage)
     training = checkpoints.Training(network, copy.deepcopy(network), experiment.optimizer.build(network.parameters()))
     model, optimizer = accelerator.prepare(training.model, training.optimizer)
     training.ema.to(accelerator.device)
     step, skipped = checkpoints.load_newest(run / "checkpoints", training)
     for line in skipped:
-        _say(accelerator, f"warning: {line}")
+        say(accelerator, f"warning: {line}")
     log = Log(accelerator, run / "metrics.jsonl", step)
     if step == experiment.steps and log.validated(step):
-        _say(accelerator, f"{run}: complete at step {step}, {_best(run)}")
-        return accelerator.end_training()
+        say(accelerator, f"{run}: complete at step {step}, {_best(run)}")
+        accelerator.end_training()
+        return
 
     pictures = load_pairs(train_pairs, scale)
     validation = Validation(experiment, run, load_pairs(held_out, scale))
@@ -89,7 +90,7 @@ def train(experiment: Experiment) -> None:
         pin_memory=accelerator.device.type == "cuda",
     )
     criterion = experiment.loss.build()
-    _say(accelerator, f"{run}: step {step} of {experiment.steps}, {len(pictures)} pairs, {accelerator.device}")
+    say(accelerator, f"{run}: step {step} of {experiment.steps}, {len(pictures)} pairs, {accelerator.device}")
     if step and _due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
         validation.run(accelerator, training.ema, step, log)
     started, first = time.monotonic(), step
@@ -112,14 +113,14 @@ def train(experiment: Experiment) -> None:
                 rate = (step - first) / (time.monotonic() - started)
                 log.write(step, lr=lr, loss=loss.item(), grad_norm=gradient.item(), steps_per_s=round(rate, 3))
             validating = _due(step, experiment.validate_every, experiment.steps)
-            if validating or stopping or _due(step, experiment.save_every, experiment.steps):
-                if accelerator.is_main_process:
-                    checkpoints.save(run / "checkpoints", training, _description(experiment, step))
+            saving = validating or stopping or _due(step, experiment.save_every, experiment.steps)
+            if saving and accelerator.is_main_process:
+                checkpoints.save(run / "checkpoints", training, _description(experiment, step))
             if stopping:
                 raise Stopped(f"{run}: stopped by a signal, saved at step {step}. Run the same command again to go on")
             if validating:
                 validation.run(accelerator, training.ema, step, log)
-    _say(accelerator, f"{run}: complete at step {step}, {_best(run)}")
+    say(accelerator, f"{run}: complete at step {step}, {_best(run)}")
     # Freed before the processes part: two-process runs can otherwise hang at exit.
     accelerator.free_memory()
     accelerator.end_training()
@@ -136,43 +137,6 @@ class StopSignal:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
         signal.signal(number, signal.SIG_DFL)
-
-
-class Log:
-    """metrics.jsonl, one object a line, and the trackers beside it; lines after the resumed step are dropped."""
-
-    def __init__(self, accelerator: Accelerator, path: Path, step: int) -> None:
-        self.accelerator = accelerator
-        self.path = path
-        lines = [line for line in read_log(path) if line["step"] <= step]
-        self._validated = {line["step"] for line in lines if "psnr" in line}
-        if accelerator.is_main_process:
-            write_atomic(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
-        accelerator.init_trackers("tensorboard")
-
-    def write(self, step: int, **values: float) -> None:
-        """Append one line; on the main process only."""
-        if self.accelerator.is_main_process:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, **values}) + "\n")
-        self.accelerator.log(values, step=step)
-        if not console.is_terminal:
-            _say(self.accelerator, f"step {step} " + " ".join(f"{key} {value:.5g}" for key, value in values.items()))
-
-    def validated(self, step: int) -> bool:
-        """Whether the run had validated at this step when it was resumed."""
-        return step in self._validated
-
-
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics.jsonl; a line that a crash cut short is passed over."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            continue
-    return lines
 
 
 class Validation:
@@ -226,7 +190,7 @@ def _to_float(pixels: Tensor, accelerator: Accelerator) -> Tensor:
 
 
 def _agree(accelerator: Accelerator, loss: Tensor, gradient: Tensor, stop: bool, step: int) -> bool:
-    """Whether any process was asked to stop; raises NumericalError on all when loss or gradient is not finite on one."""
+    """Whether any process was asked to stop; raises NumericalError on all when a value is not finite on one."""
     broken = not (torch.isfinite(loss) and torch.isfinite(gradient))
     votes = accelerator.reduce(torch.tensor([broken, stop], dtype=torch.int32, device=accelerator.device), "sum")
     if votes[0]:
@@ -241,41 +205,6 @@ def _ignore_signals(worker: int) -> None:
     # A Ctrl-C reaches the whole process group; the workers go on until the training process has saved and ends them.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-
-def _say(accelerator: Accelerator, line: str) -> None:
-    if accelerator.is_main_process:
-        console.print(line)
-
-
-def _record(run: Path, experiment: Experiment, train_pairs: Sequence[Pair], held_out: Sequence[Pair]) -> None:
-    """Write experiment.json and validation.txt, or refuse a changed experiment under the same name."""
-    path = run / "experiment.json"
-    config = json.loads(experiment.model_dump_json(exclude={"runs"}))
-    data = {"train": fingerprint(train_pairs), "validation": fingerprint(held_out)}
-    if path.exists():
-        try:
-            recorded = json.loads(path.read_text())
-            changes = differences(recorded["config"], config) + differences(recorded["data"], data, "pictures.")
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadCheckpoint(f"{path}: cannot be read ({error}). Restore it or choose another name=…") from error
-        if changes:
-            raise BadCheckpoint(f"{path}: the run is another experiment ({'; '.join(changes)}). Choose another name=…")
-        return
-    packages = {name: version(name) for name in ("torch", "accelerate", "albumentations", "numpy", "opencv-python")}
-    versions = {"python": platform.python_version(), **packages, "competition": version("competition")}
-    record = {"config": config, "data": data, "commit": _commit(), "versions": versions}
-    write_atomic(run / "validation.txt", "".join(f"{pair.name}\n" for pair in held_out).encode())
-    write_atomic(path, json.dumps(record, indent=1).encode())
-
-
-def _commit() -> str | None:
-    """The git commit of this code, where it is a checkout."""
-    command = ["git", "-C", os.path.dirname(__file__), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 if __name__ == "__main__":

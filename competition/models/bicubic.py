@@ -43,4 +43,6 @@ _KERNEL_RADIUS = 2
 def _mirrored(size: int, device: torch.device) -> Tensor:
     """Indices of a row with its border mirrored, edge pixel included: MATLAB's border, worth up to 0.02 dB."""
     index = torch.arange(-_KERNEL_RADIUS, size + _KERNEL_RADIUS, device=device)
-    return torch.where(index < 0, -1 - index, torch.where(index >= size, 2 * size - 1 - index, index)).clamp(0, size - 1)
+    index = torch.where(index < 0, -1 - index, index)
+    index = torch.where(index >= size, 2 * size - 1 - index, index)
+    return index.clamp(0, size - 1)  # only pictures narrower than the kernel reach the clamp

@@ -10,7 +10,7 @@ from competition.config import Config
 
 
 class RRDBNetConfig(Config):
-    """Wang et al., "ESRGAN", ECCVW 2018, section 3.1; pixel-unshuffled inputs after Wang et al., "Real-ESRGAN", 2021."""
+    """Wang et al., "ESRGAN", ECCVW 2018, section 3.1; un-shuffled inputs after Wang et al., "Real-ESRGAN", 2021."""
 
     name: Literal["rrdbnet"] = "rrdbnet"
     num_feat: int = 64

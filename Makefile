@@ -1,0 +1,87 @@
+# One entry point for people and for CI; `make` alone lists what there is.
+PYTHON    ?= python3
+CONFIG    ?= configs/demo.yaml
+DATA      ?= data/demo
+NAME      ?= demo
+SUBMISSION ?= configs/submissions/demo.yaml
+SET       ?=
+PROCESSES ?= 1
+
+BIN := .venv/bin
+RUN := runs/$(NAME)
+PREDICTIONS := $(RUN)/predictions
+# torchrun rather than `accelerate launch`, which quietly starts one process where there is no GPU.
+ifeq ($(PROCESSES),1)
+LAUNCH := $(BIN)/python -m
+else
+LAUNCH := $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $(PROCESSES) -m
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-dev demo train infer evaluate submit pretrained test test-slow lint bench results clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+	@echo
+	@echo 'variables: CONFIG=$(CONFIG) DATA=$(DATA) NAME=$(NAME) SUBMISSION=$(SUBMISSION) SET="key=value …" PROCESSES=$(PROCESSES)'
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt setuptools wheel
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e .
+	# Left to itself basicsr would replace torch and bring a tb-nightly that silences TensorBoard.
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation --no-deps basicsr
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	touch $@
+
+install: .venv/installed  ## make .venv with the pinned dependencies
+
+install-dev: .venv/installed-dev  ## and with what tests and lint need
+
+demo: install  ## draw the built-in demo contest (only where DATA=data/demo)
+	@if [ '$(DATA)' = data/demo ]; then $(BIN)/python -m competition.demo data/demo; fi
+
+train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes
+	$(LAUNCH) competition.train $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)
+
+infer: train  ## predict validation and test pictures, plain and with 8-way self-ensemble
+	for mode in none mean; do \
+	  case $$mode in none) member=model;; *) member=self_ensemble;; esac; \
+	  $(BIN)/python -m competition.infer $(RUN) --self-ensemble $$mode --input $(DATA)/train/lr \
+	    --names $(RUN)/validation.txt --output $(PREDICTIONS)/$$member/validation || exit $$?; \
+	  $(BIN)/python -m competition.infer $(RUN) --self-ensemble $$mode --input $(DATA)/test/lr \
+	    --output $(PREDICTIONS)/$$member/test || exit $$?; \
+	done
+
+evaluate: infer  ## per-picture table of the self-ensemble on the validation pictures
+	$(BIN)/python -m competition.evaluate $(PREDICTIONS)/self_ensemble/validation $(DATA)/train/hr
+
+submit: infer  ## vote, write submissions/NAME/*.png and NAME.zip, print the table
+	$(BIN)/python -m competition.submit $(SUBMISSION) name=$(NAME) data=$(DATA) predictions=$(PREDICTIONS)
+
+pretrained: install  ## list published weights, or fetch and convert one with NAME=…
+	$(BIN)/python -m competition.pretrained $(filter-out demo,$(NAME))
+
+test: install-dev  ## the tests
+	$(BIN)/python -m pytest
+
+test-slow: install-dev  ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: install-dev  ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install-dev  ## measure speed and memory; figures go to tests/benchmarks/results/
+	$(BIN)/python tests/benchmarks/full_size_inference.py
+
+results: install-dev  ## write the README's results table from tests/benchmarks/results/
+	$(BIN)/python tests/benchmarks/results_table.py
+
+clean:  ## remove .venv and caches; data, runs and submissions stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
