@@ -10,6 +10,7 @@ PROCESSES ?= 1
 BIN := .venv/bin
 RUN := runs/$(NAME)
 PREDICTIONS := $(RUN)/predictions
+INFER := $(BIN)/python -m competition.infer $(RUN)
 # torchrun rather than `accelerate launch`, which quietly starts one process where there is no GPU.
 ifeq ($(PROCESSES),1)
 LAUNCH := $(BIN)/python -m
@@ -47,14 +48,11 @@ demo: install  ## draw the built-in demo contest (only where DATA=data/demo)
 train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes
 	$(LAUNCH) competition.train $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)
 
-infer: train  ## predict validation and test pictures, plain and with 8-way self-ensemble
-	for mode in none mean; do \
-	  case $$mode in none) member=model;; *) member=self_ensemble;; esac; \
-	  $(BIN)/python -m competition.infer $(RUN) --self-ensemble $$mode --input $(DATA)/train/lr \
-	    --names $(RUN)/validation.txt --output $(PREDICTIONS)/$$member/validation || exit $$?; \
-	  $(BIN)/python -m competition.infer $(RUN) --self-ensemble $$mode --input $(DATA)/test/lr \
-	    --output $(PREDICTIONS)/$$member/test || exit $$?; \
-	done
+infer: train  ## predict: validation plainly, validation and test pictures with 8-way self-ensemble
+	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/model/validation
+	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/self_ensemble/validation \
+	  --self-ensemble mean
+	$(INFER) --input $(DATA)/test/lr --output $(PREDICTIONS)/self_ensemble/test --self-ensemble mean
 
 evaluate: infer  ## per-picture table of the self-ensemble on the validation pictures
 	$(BIN)/python -m competition.evaluate $(PREDICTIONS)/self_ensemble/validation $(DATA)/train/hr

@@ -14,6 +14,7 @@ from competition.ensemble import SelfEnsemble, enlarge
 from competition.errors import ArgumentParser, BadInput, NumericalError, UsageError, run_command
 from competition.files import sha256
 from competition.images import list_pictures, quantize, read_rgb, to_tensor, write_png
+from competition.memory import reuse_freed_memory
 from competition.models.bicubic import BicubicConfig
 from competition.predictions import Record, read_record, write_record
 from competition.progress import console, progress
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str]) -> None:
         pictures = _choose(pictures, given.names, given.input)
     if given.output.resolve() == given.input.resolve():
         raise UsageError(f"{given.output}: is the input folder. Choose another --output")
+    reuse_freed_memory()
     upscaler = load_upscaler(given.source, given.self_ensemble, given.tile)
     infer(upscaler, pictures, given.input, given.output)
 

@@ -21,6 +21,7 @@ from competition.errors import ArgumentParser, NumericalError, Stopped, UsageErr
 from competition.experiment import Experiment
 from competition.files import write_atomic
 from competition.images import quantize, to_tensor
+from competition.memory import reuse_freed_memory
 from competition.optim import update_ema
 from competition.progress import progress
 from competition.runs import Log, record, say
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("config", type=Path, help="YAML file with what differs from the defaults")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optimizer.lr=5e-5")
     given = parser.parse_args(arguments)
+    reuse_freed_memory()
     train(load(given.config, Experiment, given.overrides))
 
 

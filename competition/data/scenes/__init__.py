@@ -1,0 +1,5 @@
+"""Procedurally drawn city views."""
+
+from competition.data.scenes.compose import draw_scene
+
+__all__ = ["draw_scene"]
