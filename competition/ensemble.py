@@ -32,9 +32,10 @@ def enlarge(network: nn.Module, low: Tensor, scale: int, self_ensemble: SelfEnse
     if self_ensemble == "median":
         # The mean of the two middle ones: torch.median alone would take the lower of the two, and darken.
         return torch.stack(list(members)).sort(0).values[3:5].mean(0)
-    total = torch.zeros((), dtype=torch.float64, device=low.device)
+    # In float64, so that eight equal predictions give that prediction, bit for bit.
+    total = next(members).double()
     for member in members:
-        total = total + member
+        total += member
     return (total / len(SYMMETRIES)).float()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from competition.errors import BadInput
 from competition.files import remove_folder, sync_folder, write_atomic, write_synced
-from competition.images import list_pictures, read_header
+from competition.images import list_pictures, read_header, read_prediction
 
 Sizes = Mapping[str, tuple[int, int]]
 
@@ -64,6 +64,7 @@ def faults_of(folder: Path, sizes: Sizes, depths: tuple[int, ...]) -> list[str]:
             continue
         try:
             header = read_header(path)
+            read_prediction(path)
         except BadInput as error:
             faults += error.lines
             continue

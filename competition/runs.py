@@ -16,13 +16,13 @@ from competition.progress import console
 
 
 def record(run: Path, config: dict[str, Any], data: dict[str, str]) -> None:
-    """Write RUN/experiment.json, or compare with the one that stands there.
+    """Write RUN/experiment.json, or compare with the one that stands there once the run has saved a state.
 
     `config` and `data` (fingerprints) are what the result depends on: raises BadCheckpoint with every difference. Git
     commit and package versions are noted once, for people.
     """
     path = run / "experiment.json"
-    if not path.exists():
+    if not path.exists() or not (run / "checkpoints").exists():
         note = {"config": config, "data": data, "commit": _commit(), "versions": _versions()}
         return write_atomic(path, json.dumps(note, indent=1).encode())
     try:

@@ -6,9 +6,9 @@ import numpy as np
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # read at import: otherwise it asks the internet for its newest version
 
-import albumentations  # noqa: E402
+import albumentations
 
-from competition.images import Bytes  # noqa: E402
+from competition.images import Bytes
 
 _D4 = albumentations.D4()
 

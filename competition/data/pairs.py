@@ -41,8 +41,12 @@ def find_pairs(root: Path, scale: int) -> list[Pair]:
     Raises BadInput that lists every picture without partner, with an unusable header, or of the wrong size.
     """
     lows, highs = list_pictures(root / "train" / "lr"), list_pictures(root / "train" / "hr")
-    faults: list[str] = [f"{lows[name]}: has no partner in {root / 'train' / 'hr'}. Add or remove" for name in lows.keys() - highs]
-    faults += [f"{highs[name]}: has no partner in {root / 'train' / 'lr'}. Add or remove" for name in highs.keys() - lows]
+    faults: list[str] = [
+        f"{lows[name]}: has no partner in {root / 'train' / 'hr'}. Add or remove" for name in lows.keys() - highs
+    ]
+    faults += [
+        f"{highs[name]}: has no partner in {root / 'train' / 'lr'}. Add or remove" for name in highs.keys() - lows
+    ]
     pairs = [Pair(name, lows[name], highs[name]) for name in lows if name in highs]
     _collect(lambda pair: _check_sizes(pair, scale), pairs, faults)
     return pairs

@@ -30,7 +30,9 @@ class Patches(Dataset[tuple[Tensor, Tensor]]):
         """Cut `low_size` squares; raises BadInput that lists the pictures smaller than that."""
         small = [p for p in pictures if min(p.low.shape[:2]) < low_size]
         if small:
-            lines = [f"{p.name}: {p.low.shape[1]}x{p.low.shape[0]} is smaller than a patch of {low_size}" for p in small]
+            lines = [
+                f"{p.name}: {p.low.shape[1]}x{p.low.shape[0]} is smaller than a patch of {low_size}" for p in small
+            ]
             raise BadInput(*[f"{line}. Choose a smaller data.high_patch or remove it" for line in lines])
         self.pictures = pictures
         self.low_size = low_size

@@ -1,0 +1,34 @@
+"""Where and when figures were measured, and the files they are kept in."""
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "tests" / "benchmarks" / "results"
+
+
+def circumstances() -> dict[str, Any]:
+    """Date, machine, versions and commit of a measurement."""
+    cpu = next(line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name"))
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    return {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{cpu}, {len(os.sched_getaffinity(0))} cores, no GPU",
+        "versions": {"python": platform.python_version(), "torch": version("torch")},
+        "commit": commit.stdout.strip(),
+    }
+
+
+def keep(name: str, title: str, command: str, columns: list[str], rows: list[list[Any]]) -> Path:
+    """Write tests/benchmarks/results/NAME.json, from which the README's tables are made."""
+    RESULTS.mkdir(exist_ok=True)
+    content = {"title": title, "command": command, **circumstances(), "columns": columns, "rows": rows}
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    return path

@@ -1,0 +1,53 @@
+"""Write the README's results from tests/benchmarks/results/: python results_table.py [NAME "TITLE" "COMMAND"].
+
+With arguments the table that `make submit` left in submissions/NAME.json is kept among the results first.
+"""
+
+import json
+import re
+import sys
+
+from measure import RESULTS, ROOT, keep
+
+BEGIN, END = "<!-- results: written by make results -->", "<!-- end of results -->"
+
+
+def render() -> str:
+    """All kept results as Markdown, one table each, with command, date and machine."""
+    parts = []
+    for path in sorted(RESULTS.glob("*.json")):
+        result = json.loads(path.read_text())
+        lines = [result["columns"], ["---"] + ["---:"] * (len(result["columns"]) - 1), *result["rows"]]
+        table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+        measured = f"{result['date']}, {result['machine']}, torch {result['versions']['torch']}"
+        parts.append(f"**{result['title']}** — `{result['command']}` ({measured})\n\n{table}\n")
+    return "\n".join(parts)
+
+
+def insert(readme: str) -> str:
+    """The README with its results replaced."""
+    return re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{render()}{END}", readme, flags=re.DOTALL)
+
+
+def keep_submission(name: str, title: str, command: str) -> None:
+    """Turn submissions/NAME.json into a kept result."""
+    report = json.loads((ROOT / "submissions" / f"{name}.json").read_text())
+    bicubic = report["rows"][0]["psnr"]
+    rows = [
+        [
+            row["name"].replace("_", "-"),
+            f"{row['psnr']:.3f}",
+            f"{row['psnr'] - bicubic:+.3f}",
+            "" if row["seconds"] is None else f"{row['seconds']:.1f}",
+        ]
+        for row in report["rows"]
+    ]
+    columns = ["prediction", f"{report['metric']} [dB]", "over bicubic [dB]", "seconds a picture"]
+    keep(f"submission_{name}", title, command, columns, rows)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        keep_submission(*sys.argv[1:])
+    readme = ROOT / "README.md"
+    readme.write_text(insert(readme.read_text()))

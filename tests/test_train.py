@@ -1,0 +1,212 @@
+"""Training: what a run leaves behind, and that resumes, processes and damaged states do not change it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from competition import weights
+from competition.errors import BadCheckpoint, NumericalError
+from competition.files import sha256
+from competition.models.rrdbnet import RRDBNetConfig
+from competition.runs import read_log
+from competition.train import main as train
+
+TINY = RRDBNetConfig(num_feat=8, num_block=1, num_grow_ch=4)
+Start = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def _keep_signal_handlers():
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def config(contest, tmp_path) -> Path:
+    """A YAML for 12 steps of a tiny network on four small pairs."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        f"""
+name: tiny
+runs: {tmp_path / "runs"}
+data: {{root: {contest(count=4)}, validation: 0.25, high_patch: 32, workers: 0}}
+model: {{name: rrdbnet, num_feat: 8, num_block: 1, num_grow_ch: 4}}
+pretrained: null
+optimizer: {{lr: 1e-3}}
+schedule: {{milestones: [4, 8]}}
+steps: 12
+batch: 4
+validate_every: 6
+save_every: 3
+log_every: 1
+"""
+    )
+    return path
+
+
+def run(tmp_path: Path, name: str = "tiny") -> Path:
+    return tmp_path / "runs" / name
+
+
+def results(folder: Path, step: int = 12) -> dict[str, str]:
+    """Hashes of everything a finished run is judged by, and its log without the speed."""
+    state = folder / "checkpoints" / f"step_{step:09d}"
+    files = [state / "model.safetensors", state / "optim.safetensors", folder / "best.safetensors"]
+    log = [
+        {key: value for key, value in line.items() if key != "steps_per_s"}
+        for line in read_log(folder / "metrics.jsonl")
+    ]
+    return {path.name: sha256(path) for path in files} | {"log": json.dumps(log)}
+
+
+def start(*arguments: str, launcher: tuple[str, ...] = ("-m",), **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *launcher, "competition.train", *arguments],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_run_leaves_log_weights_and_a_record(config, tmp_path, capsys):
+    train([str(config)])
+    log = read_log(run(tmp_path) / "metrics.jsonl")
+    steps = [line for line in log if "loss" in line]
+    assert [line["step"] for line in steps] == list(range(1, 13))
+    assert [line["lr"] for line in steps] == [1e-3] * 4 + [5e-4] * 4 + [2.5e-4] * 4
+    assert [line["step"] for line in log if "psnr" in line] == [6, 12]
+    best = weights.read(run(tmp_path) / "best.safetensors").description
+    assert best.score.value == max(line["psnr"] for line in log if "psnr" in line)
+    assert best.score.definition == "PSNR on 8-bit rgb, border 0"
+    assert best.model == TINY
+    record = json.loads((run(tmp_path) / "experiment.json").read_text())
+    assert record["config"]["steps"] == 12 and record["versions"]["torch"] == torch.__version__
+    assert len((run(tmp_path) / "validation.txt").read_text().split()) == 1
+    assert next((run(tmp_path) / "tensorboard").rglob("events.*")).stat().st_size > 0
+    assert "best" in capsys.readouterr().out
+
+
+def test_training_learns(config, tmp_path):
+    train([str(config), "steps=60", "validate_every=30", "schedule.milestones=[]", "optimizer.lr=3e-3"])
+    losses = [line["loss"] for line in read_log(run(tmp_path) / "metrics.jsonl") if "loss" in line]
+    assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
+
+
+def test_the_same_command_finds_a_complete_run_and_changes_nothing(config, tmp_path, capsys):
+    train([str(config)])
+    before = results(run(tmp_path))
+    capsys.readouterr()
+    train([str(config)])
+    assert "complete at step 12" in capsys.readouterr().out
+    assert results(run(tmp_path)) == before
+
+
+def test_a_stop_by_signal_saves_and_the_same_command_goes_on_to_the_same_bits(config, tmp_path):
+    train([str(config), "name=whole", "steps=40"])
+    interrupted = start(str(config), "name=cut", "steps=40")
+    log = run(tmp_path, "cut") / "metrics.jsonl"
+    while len(read_log(log)) < 3 and interrupted.poll() is None:
+        time.sleep(0.01)
+    interrupted.send_signal(signal.SIGTERM)
+    _, errors = interrupted.communicate(timeout=120)
+    assert interrupted.returncode == 7, errors
+    assert errors.startswith("error: ") and len(errors.splitlines()) == 1 and "saved at step" in errors
+    train([str(config), "name=cut", "steps=40"])
+    assert results(run(tmp_path, "cut"), 40) == results(run(tmp_path, "whole"), 40)
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "missing", "extra"])
+def test_a_damaged_state_is_named_and_the_one_before_it_used(config, tmp_path, capsys, damage):
+    train([str(config)])
+    before = results(run(tmp_path))
+    path = run(tmp_path) / "checkpoints" / "step_000000012" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    match damage:
+        case "flip":
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+        case "truncate":
+            path.write_bytes(content[:-1])
+        case "missing":
+            path.unlink()
+        case "extra":
+            (path.parent / "extra").touch()
+    capsys.readouterr()
+    train([str(config)])
+    output = capsys.readouterr().out
+    assert "warning: " in output and "step_000000012" in output and "step 9 of 12" in output
+    assert results(run(tmp_path)) == before
+
+
+def test_another_experiment_under_the_same_name_is_refused_with_the_difference(config, tmp_path):
+    train([str(config)])
+    with pytest.raises(BadCheckpoint, match=r"optimizer\.lr: 0\.001 -> 0\.002") as error:
+        train([str(config), "optimizer.lr=2e-3"])
+    assert error.value.code == 4
+
+
+def test_another_folder_with_the_same_pictures_and_more_workers_is_the_same_experiment(config, tmp_path, capsys):
+    train([str(config)])
+    (tmp_path / "contest").rename(tmp_path / "moved")
+    train([str(config), f"data.root={tmp_path / 'moved'}", "data.workers=2"])
+    assert "complete at step 12" in capsys.readouterr().out
+
+
+def test_workers_do_not_change_the_result(config, tmp_path):
+    train([str(config), "name=alone"])
+    train([str(config), "name=helped", "data.workers=2"])
+    assert results(run(tmp_path, "helped")) == results(run(tmp_path, "alone"))
+
+
+def test_two_processes_see_the_samples_and_rates_of_one(config, tmp_path):
+    train([str(config), "name=one"])
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
+    process = start(str(config), "name=two", launcher=launcher)
+    _, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, errors
+    one, two = (read_log(run(tmp_path, name) / "metrics.jsonl") for name in ("one", "two"))
+    assert [(line["step"], line.get("lr")) for line in one] == [(line["step"], line.get("lr")) for line in two]
+    assert [line["psnr"] for line in two if "psnr" in line] == pytest.approx(
+        [line["psnr"] for line in one if "psnr" in line], abs=0.01
+    )
+
+
+def test_values_that_are_not_finite_stop_the_run_and_are_never_saved(config, tmp_path):
+    state = {name: torch.full_like(tensor, 1e30) for name, tensor in TINY.build().state_dict().items()}
+    path = tmp_path / "huge.safetensors"
+    path.write_bytes(weights.encode(weights.Weights(state, {}, weights.Description(model=TINY))))
+    with pytest.raises(NumericalError, match="step 0") as error:
+        train([str(config), f"pretrained={path}"])
+    assert error.value.code == 6
+    assert not list((run(tmp_path) / "checkpoints").glob("step_*"))
+
+
+def test_a_run_starts_from_given_weights_and_says_how_much_of_them_it_used(config, tmp_path, capsys):
+    train([str(config), "name=first"])
+    best = run(tmp_path, "first") / "best.safetensors"
+    train([str(config), "name=second", f"pretrained={best}", "optimizer.lr=1e-9"])
+    assert "42 of 42 tensors loaded" in capsys.readouterr().out
+    first, second = (weights.read(run(tmp_path, name) / "best.safetensors") for name in ("first", "second"))
+    assert second.description.score.value == pytest.approx(first.description.score.value, abs=0.01)
+
+
+def test_weights_of_another_network_are_refused_unless_a_part_is_asked_for(config, tmp_path, capsys):
+    train([str(config), "name=first"])
+    best = run(tmp_path, "first") / "best.safetensors"
+    larger = [str(config), "name=larger", "model.num_block=2", f"pretrained={best}"]
+    with pytest.raises(BadCheckpoint, match="Missing: body.1.rdb1.conv1.weight"):
+        train(larger)
+    train([*larger, "pretrained_partial=true"])
+    assert "42 of 72 tensors loaded" in capsys.readouterr().out
