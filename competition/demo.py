@@ -24,7 +24,7 @@ class Scene(NamedTuple):
     """One picture to draw; `high` is None for a test picture, whose truth stays hidden."""
 
     seed: int
-    index: int
+    number: int
     low: Path
     high: Path | None
 
@@ -74,10 +74,10 @@ def _scenes(output: Path, seed: int) -> list[Scene]:
 
 
 def _draw(scene: Scene) -> None:
-    high = draw_scene(scene.seed, scene.index)
+    high = draw_scene(scene.seed, scene.number)
     # Every picture has its own degradation, as in the contest; the kinds take turns so that training sees them all.
-    generator = np.random.Generator(np.random.Philox(key=scene.seed, counter=[0, scene.index, 0, 0]))
-    low = degrade(high, KINDS[scene.index % len(KINDS)], generator)
+    generator = np.random.Generator(np.random.Philox(key=scene.seed, counter=[0, scene.number, 0, 0]))
+    low = degrade(high, KINDS[scene.number % len(KINDS)], generator)
     if scene.high:
         write_png(scene.high, high)
     write_png(scene.low, low)

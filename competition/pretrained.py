@@ -1,10 +1,316 @@
-"""stub"""
+"""Published weights: known by name, downloaded once, verified before anything reads them, converted to safetensors.
+
+A foreign file may hold its tensors bare, under `params` or under `params_ema`; the averaged `params_ema` is preferred.
+"""
+
+import difflib
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from torch import Tensor, nn
+
+from competition import weights
+from competition.download import download
+from competition.errors import ArgumentParser, BadCheckpoint, UsageError, run_command
+from competition.files import sha256, write_atomic
+from competition.models import ModelConfig
+from competition.models.rrdbnet import RRDBNetConfig
+from competition.progress import console
 
 
-def state_for(name, model):
-    from pathlib import Path
+class Entry(NamedTuple):
+    """Weights known by name."""
 
-    from competition import weights
+    name: str
+    model: RRDBNetConfig
+    licence: str
+    notes: str
+    """What they were trained for and where they were published."""
+    url: str | None = None
+    """Address of the file; None where there is no direct download."""
+    sha256: str | None = None
+    """SHA-256 of the file in lower-case hexadecimal; None where nobody published it."""
+    by_hand: str = ""
+    """The file to put into the folder, and where it is found, when there is no direct download."""
 
-    c = weights.read(Path(name))
-    return {k: v.float() for k, v in (c.ema or c.weights).items()}
+
+_RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
+
+KNOWN = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            name="RealESRNet_x4plus",
+            model=RRDBNetConfig(),
+            licence="BSD-3-Clause",
+            notes="Mean error on synthetic camera and web damage; a good start for fine-tuning. Real-ESRGAN, 2021",
+            url=f"{_RELEASES}/v0.1.1/RealESRNet_x4plus.pth",
+        ),
+        Entry(
+            name="RealESRGAN_x4plus",
+            model=RRDBNetConfig(),
+            licence="BSD-3-Clause",
+            notes="Natural look, adversarial, on synthetic camera and web damage. Real-ESRGAN, 2021",
+            url=f"{_RELEASES}/v0.1.0/RealESRGAN_x4plus.pth",
+            sha256="4fa0d38905f75ac06eb49a7951b426670021be3018265fd191d2125df9d682f1",
+        ),
+        Entry(
+            name="RealESRGAN_x4plus_anime_6B",
+            model=RRDBNetConfig(num_block=6),
+            licence="BSD-3-Clause",
+            notes="Drawings, adversarial. Real-ESRGAN, 2021",
+            url=f"{_RELEASES}/v0.2.2.4/RealESRGAN_x4plus_anime_6B.pth",
+            sha256="f872d837d3c90ed2e05227bed711af5671a6fd1c9f7d7e91c911a61f155e99da",
+        ),
+        Entry(
+            name="RRDB_PSNR_x4",
+            model=RRDBNetConfig(),
+            licence="Apache-2.0",
+            notes="PSNR on MATLAB's bicubic reduction, DIV2K and Flickr2K. ESRGAN, 2018",
+            by_hand="RRDB_PSNR_x4.pth from the Google Drive folder linked at https://github.com/xinntao/ESRGAN",
+        ),
+        Entry(
+            name="mini_x4",
+            model=RRDBNetConfig(num_feat=32, num_block=4, num_grow_ch=16),
+            licence="MIT",
+            notes="A small network of this project, shipped with it",
+            by_hand="mini_x4.safetensors from this project's repository",
+        ),
+    )
+}
+
+# Names of ESRGAN's first network (numbered layers), then of its second, to those of basicsr, which are ours.
+_RENAMED = {
+    r"model\.0\.": "conv_first.",
+    r"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0\.": r"body.\1.rdb\2.conv\3.",
+    r"model\.1\.sub\.\d+\.(?=weight|bias)": "conv_body.",
+    r"model\.3\.": "conv_up1.",
+    r"model\.6\.": "conv_up2.",
+    r"model\.8\.": "conv_hr.",
+    r"model\.10\.": "conv_last.",
+    r"RRDB_trunk\.(\d+)\.RDB(\d)\.": r"body.\1.rdb\2.",
+    r"trunk_conv\.": "conv_body.",
+    r"upconv(\d)\.": r"conv_up\1.",
+    r"HRconv\.": "conv_hr.",
+}
+
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line: NAME, or nothing for the table."""
+    parser = ArgumentParser(prog="python -m competition.pretrained", description=__doc__ or "")
+    parser.add_argument("name", nargs="?", help="weights to fetch; without it, show those that are known")
+    parser.add_argument("--file", type=Path, help="use this file instead of downloading")
+    parser.add_argument("--mirror", metavar="URL", help="address to put before the file name (COMPETITION_MIRROR)")
+    parser.add_argument("--trust-sha256", metavar="HEX", help="SHA-256 you checked, where none was published")
+    parser.add_argument("--folder", type=Path, default=default_folder(), help="%(default)s (COMPETITION_PRETRAINED)")
+    given = parser.parse_args(arguments)
+    if given.name is None:
+        console.print(_table(given.folder), *(f"{entry.name}: {entry.notes}" for entry in KNOWN.values()), sep="\n")
+        return
+    if given.name not in KNOWN:
+        raise UsageError(f"{given.name}: unknown weights.{_suggest(given.name)}")
+    mirror = given.mirror or os.environ.get("COMPETITION_MIRROR")
+    print(f"{fetch(KNOWN[given.name], given.folder, given.file, mirror, given.trust_sha256)}: ready")
+
+
+def default_folder() -> Path:
+    """Where weights are kept: COMPETITION_PRETRAINED, or the repository's pretrained/."""
+    return Path(os.environ.get("COMPETITION_PRETRAINED") or Path(__file__).resolve().parents[1] / "pretrained")
+
+
+def locate(source: str) -> Path:
+    """The weights file of a known name, or of a path. Never downloads.
+
+    Raises BadCheckpoint when known weights are not in the folder, UsageError when `source` is neither name nor file.
+    """
+    if source in KNOWN:
+        path = default_folder() / f"{source}.safetensors"
+        if not path.is_file():
+            raise BadCheckpoint(f"{path}: missing. Run make pretrained NAME={source}")
+        return path
+    if not Path(source).is_file():
+        raise UsageError(f"{source}: neither a file nor known weights.{_suggest(source)}")
+    return Path(source)
+
+
+def state_for(source: str, model: ModelConfig) -> weights.State:
+    """float32 tensors to start `model` from: a known name, a weights file of ours, or a foreign .pth. Never downloads.
+
+    Averaged weights are preferred. Whether the tensors fit is for `weights.load_state` to say.
+    Raises UsageError for an unknown source, BadCheckpoint for one that is missing, damaged or unsafe.
+    """
+    path = locate(source)
+    if path.suffix == ".safetensors":
+        content = weights.read(path)
+        return _plain(content.ema or content.weights, path)
+    return _read_foreign(path, model)[0]
+
+
+def fetch(
+    entry: Entry, folder: Path, file: Path | None = None, mirror: str | None = None, trusted: str | None = None
+) -> Path:
+    """The converted weights FOLDER/NAME.safetensors, made on the first call only.
+
+    The foreign file is `file`, else FOLDER/NAME.pth, else downloaded (from `mirror`, where given). `trusted` is its
+    SHA-256 where the entry has none. Raises UsageError for wrong options, BadCheckpoint for whatever ails the file.
+    """
+    target = folder / f"{entry.name}.safetensors"
+    if target.exists():
+        return target
+    if trusted and entry.sha256:
+        raise UsageError(f"--trust-sha256: {entry.name} has a published SHA-256, {entry.sha256}. Leave the option out")
+    expected = entry.sha256 or (trusted and trusted.lower())
+    if file and not file.is_file():
+        raise UsageError(f"--file {file}: no such file. Give the path of {entry.name}.pth")
+    path = file or folder / f"{entry.name}.pth"
+    if not path.exists():
+        download(_address(entry, folder, mirror), path, expected)
+    _verify(entry.name, path, expected)
+    _convert(entry.model, path, target)
+    if not file:
+        path.unlink()
+    return target
+
+
+# ---- the foreign file -----------------------------------------------------------------------------------------------
+
+
+def _address(entry: Entry, folder: Path, mirror: str | None) -> str:
+    if entry.url is None:
+        raise BadCheckpoint(f"{entry.name}: has no direct download. Put {entry.by_hand} into {folder} and run again")
+    if mirror is None:
+        return entry.url
+    if not mirror.startswith(("https://", "http://")):
+        raise UsageError(f"--mirror {mirror}: not an address. Write for example https://host/folder, or use --file")
+    return f"{mirror.rstrip('/')}/{entry.url.rpartition('/')[2]}"
+
+
+def _verify(name: str, path: Path, expected: str | None) -> None:
+    """Raise BadCheckpoint unless the SHA-256 of `path` is the expected one."""
+    found = sha256(path)
+    if expected is None:
+        raise BadCheckpoint(
+            f"{path}: SHA-256 is {found}, and none was published for {name}. "
+            f"Compare it with another copy, then run again with --trust-sha256={found}"
+        )
+    if found != expected:
+        raise BadCheckpoint(f"{path}: SHA-256 is {found}, expected {expected}. Replace the file and run again")
+
+
+# ---- conversion -----------------------------------------------------------------------------------------------------
+
+
+def _convert(model: RRDBNetConfig, path: Path, target: Path) -> None:
+    state, part = _read_foreign(path, model)
+    network = model.build()
+    print(f"{weights.load_state(network, state, str(path))}, taken from {part}")
+    content = weights.Weights(network.state_dict(), {}, weights.Description(model=model))
+    write_atomic(target, weights.encode(content))
+
+
+def _read_foreign(path: Path, model: ModelConfig) -> tuple[weights.State, str]:
+    """The tensors of a .pth under `model`'s names, float32 and finite, and the part of the file they were in."""
+    content, part = _unpickle(path), "the top level"
+    for key in ("params_ema", "params"):
+        if isinstance(content.get(key), dict):
+            content, part = dict(dict.items(content[key])), key
+            break
+    state: weights.State = {}
+    for name, tensor in content.items():
+        if not (isinstance(name, str) and re.fullmatch(r"[\w.]{1,200}", name, re.ASCII)):
+            raise BadCheckpoint(f"{path}: {repr(name)[:80]} is no parameter's name. Choose a file with weights only")
+        state[_our_name(name, model)] = tensor
+    if len(state) < len(content):
+        raise BadCheckpoint(f"{path}: holds a parameter under two names. Choose a file with weights only")
+    return _plain(state, path), part
+
+
+def _unpickle(path: Path) -> dict[Any, Any]:
+    """A dictionary read without running anything of the file; its values may still be of any harmless type."""
+    try:
+        _require_uncompressed(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # Said explicitly: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD changes only calls that leave it to the default.
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        # By the type's own method: a pickle can give an OrderedDict attributes that hide its methods.
+        return dict(dict.items(content))
+    except BadCheckpoint:
+        raise
+    except Exception as error:  # A damaged or hostile file can raise anything.
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        cause = f"it asks for {named[1]}" if named else type(error).__name__
+        advice = "Nothing in it was run; delete it or choose a file with weights only"
+        raise BadCheckpoint(f"{path}: not a dictionary of tensors ({cause}). {advice}") from error
+
+
+def _require_uncompressed(path: Path) -> None:
+    # torch.save never compresses, and torch.load inflates: a few kilobytes could fill the memory.
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
+                raise BadCheckpoint(f"{path}: a compressed archive. Save it again with torch.save")
+
+
+def _our_name(name: str, model: ModelConfig) -> str:
+    """The parameter's name in this project's network, from any of the published ones."""
+    name = name.removeprefix("module.")
+    for old, new in _RENAMED.items() if isinstance(model, RRDBNetConfig) else ():
+        name = re.sub(f"^{old}", new, name)
+    return name
+
+
+def _plain(state: weights.State, path: Path) -> weights.State:
+    """The tensors as float32; raises BadCheckpoint for one that is not dense, floating, on the CPU and finite."""
+    for name, tensor in state.items():
+        if fault := _fault(tensor):
+            raise BadCheckpoint(f"{path}: {name} is {fault}. Choose a file with weights only")
+    return {name: tensor.detach().float() for name, tensor in state.items()}
+
+
+def _fault(tensor: object) -> str | None:
+    # An unpickled tensor can carry attributes that hide its methods.
+    if not isinstance(tensor, Tensor) or type(tensor) not in (Tensor, nn.Parameter) or vars(tensor):
+        return f"not a plain tensor but {type(tensor).__name__}"
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _FLOATS:
+        return f"not dense floating numbers but {tensor.layout} {tensor.dtype} on {tensor.device}"
+    # Overlapping elements let a small file stand for a huge tensor.
+    if tensor.nbytes > tensor.untyped_storage().nbytes():
+        return "larger than its data"
+    return None if tensor.float().isfinite().all() else "not finite"
+
+
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+def _suggest(word: str) -> str:
+    near = difflib.get_close_matches(word, KNOWN, n=1, cutoff=0.5)
+    return f"{f' Did you mean {near[0]!r}?' if near else ''} Known: {', '.join(KNOWN)}"
+
+
+def _table(folder: Path) -> Table:
+    table = Table("name", "RRDBNet", "licence", "SHA-256", "present", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for entry in KNOWN.values():
+        model = entry.model
+        table.add_row(
+            entry.name,
+            f"{model.num_feat}/{model.num_block}/{model.num_grow_ch} x{model.scale}",
+            entry.licence,
+            "yes" if entry.sha256 else "no",
+            "yes" if (folder / f"{entry.name}.safetensors").exists() else "no",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    run_command(main)

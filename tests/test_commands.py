@@ -376,8 +376,8 @@ def test_the_main_path_needs_neither_basicsr_nor_timm_nor_torchvision(contest, t
     (root / "train/lr").parent.joinpath("../test/lr").mkdir()
     (root / "test/lr/9.png").write_bytes((root / "train/lr/000.png").read_bytes())
     (tmp_path / "c.yaml").write_text(
-        f"{{name: blocked, data: {{root: {root}, validation: 0.25, high_patch: 32}}, pretrained: null, steps: 2, batch: 2, "
-        "model: {name: rrdbnet, num_feat: 8, num_block: 1, num_grow_ch: 4}}"
+        f"{{name: blocked, data: {{root: {root}, validation: 0.25, high_patch: 32}}, pretrained: null, "
+        "steps: 2, batch: 2, model: {name: rrdbnet, num_feat: 8, num_block: 1, num_grow_ch: 4}}"
     )
     (tmp_path / "s.yaml").write_text(
         f"{{name: blocked, data: {root}, predictions: runs/blocked, members: [{{folder: out}}]}}"

@@ -41,12 +41,8 @@ def find_pairs(root: Path, scale: int) -> list[Pair]:
     Raises BadInput that lists every picture without partner, with an unusable header, or of the wrong size.
     """
     lows, highs = list_pictures(root / "train" / "lr"), list_pictures(root / "train" / "hr")
-    faults: list[str] = [
-        f"{lows[name]}: has no partner in {root / 'train' / 'hr'}. Add or remove" for name in lows.keys() - highs
-    ]
-    faults += [
-        f"{highs[name]}: has no partner in {root / 'train' / 'lr'}. Add or remove" for name in highs.keys() - lows
-    ]
+    alone = [path for side, other in ((lows, highs), (highs, lows)) for name, path in side.items() if name not in other]
+    faults = [f"{path}: has no partner of the same name on the other side. Add it or remove this one" for path in alone]
     pairs = [Pair(name, lows[name], highs[name]) for name in lows if name in highs]
     _collect(lambda pair: _check_sizes(pair, scale), pairs, faults)
     return pairs
@@ -121,7 +117,7 @@ def _collect(check: Callable[[Pair], Result], pairs: Sequence[Pair], faults: lis
 
 
 def _check_sizes(pair: Pair, scale: int) -> None:
-    faults = []
+    faults: list[str] = []
     headers = []
     for path in (pair.low, pair.high):
         try:

@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
@@ -15,11 +16,11 @@ RESULTS = ROOT / "tests" / "benchmarks" / "results"
 
 def circumstances() -> dict[str, Any]:
     """Date, machine, versions and commit of a measurement."""
-    cpu = next(line.split(":")[1].strip() for line in Path("/proc/cpuinfo").open() if line.startswith("model name"))
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{cpu}, {len(os.sched_getaffinity(0))} cores, no GPU",
+        "machine": f"{cpu[1] if cpu else platform.machine()}, {len(os.sched_getaffinity(0))} cores, no GPU",
         "versions": {"python": platform.python_version(), "torch": version("torch")},
         "commit": commit.stdout.strip(),
     }

@@ -103,5 +103,5 @@ def mount_sign(
         (start, foot, 14.8),
     ]
     quad = camera.project(corners)
-    shade(canvas, quad + (canvas.shape[0] / 200, canvas.shape[0] / 140), 0.55, canvas.shape[0] / 400)
+    shade(canvas, np.add(quad, (canvas.shape[0] / 200, canvas.shape[0] / 140)), 0.55, canvas.shape[0] / 400)
     paste(canvas, light(board, daylight.sun, daylight, 15), quad)

@@ -189,4 +189,5 @@ def leaf_shade(rng: np.random.Generator, height: int, width: int, cell: float) -
     """Dappled shadow multiplier (height, width) in 0.5..1 of a tree out of view; cell: crown size in pixels."""
     crown = fractal_noise(rng, height // 2 + 1, width // 2 + 1, cell / 2, 4, 0.6)
     crown = enlarge(crown, height, width)
-    return np.float32(1) - np.float32(0.48) * (crown * np.float32(1.8) + np.float32(0.1)).clip(0, 1)
+    shade: Field = np.float32(1) - np.float32(0.48) * (crown * np.float32(1.8) + np.float32(0.1)).clip(0, 1)
+    return shade

@@ -67,7 +67,7 @@ def draw_pole_line(
             sag = camera.pixels_per_metre(depth) * rng.uniform(0.2, 0.7)
             tone = rng.uniform(20, 60)
             draw_cable(canvas, np.stack((start, end)), sag, (tone, tone, tone), 1 + (depth < 14))
-        low = np.stack((earlier[4], hooks[4])) + (0, 1.6 * camera.pixels_per_metre(depth))
+        low = np.add((earlier[4], hooks[4]), (0, 1.6 * camera.pixels_per_metre(depth)))
         draw_cable(canvas, low, camera.pixels_per_metre(depth) * 0.8, (26, 26, 28), 2)
     for hook in hooks:
         end = np.array(

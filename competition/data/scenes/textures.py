@@ -125,7 +125,8 @@ def soiling_of(rng: np.random.Generator, height: int, width: int, strength: floa
     stains = fractal_noise(rng, max(height // 4, 2), max(width // 4, 2), 64, 2)
     stains = enlarge(stains, height, width)
     dirt = np.clip(0.5 + 0.6 * streaks + 0.6 * stains, 0, 2)
-    return 1 - np.float32(strength) * dirt
+    shade: Field = 1 - np.float32(strength) * dirt
+    return shade
 
 
 def asphalt(rng: np.random.Generator, size: int) -> Picture:

@@ -88,7 +88,7 @@ def _lower_blind(rng: np.random.Generator, panes: Field, scale: float) -> None:
 
 def _draw_frame(picture: Picture, style: WindowStyle, scale: float) -> None:
     height, width = picture.shape[:2]
-    thick = max(int(round(0.055 * scale)), 1)
+    thick = max(round(0.055 * scale), 1)
     light = tuple(min(part * 1.12, 255) for part in style.frame)
     dark = tuple(part * 0.6 for part in style.frame)
     for i in range(style.bars + 1):
