@@ -4,18 +4,24 @@ import difflib
 import json
 import re
 import types
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import ErrorDetails
+from yaml.reader import ReaderError
 
 from competition.errors import UsageError
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 20
+
+# Digits may be grouped as in Python: 200_000.
+_INTEGER = r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)"
+_FLOAT = r"[-+]?([0-9]+(_[0-9]+)*(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?"
+_OCTAL = r"[-+]?0[0-9_]+"
 
 KeyPath = tuple[str | int, ...]
 Lines = dict[KeyPath, str]
@@ -103,36 +109,46 @@ def _read(path: Path) -> tuple[dict[str, Any], Lines]:
 
 def _parse_yaml(text: str, origin: str, lines: Lines) -> Any:
     """Plain data of one YAML document; the line of every key goes into `lines`."""
+    where = f"{origin}:1"
     try:
         # Events come from a loop, not from recursion: depth and aliases are refused before anything is built.
         depth = 0
         for event in yaml.parse(text, yaml.SafeLoader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            where = f"{origin}:{event.start_mark.line + 1}"
+            where = _where(origin, event.start_mark)
             if depth > MAX_DEPTH:
                 raise UsageError(f"{where}: nested deeper than {MAX_DEPTH} levels. Flatten it")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise UsageError(f"{where}: anchors and aliases are not allowed. Write the values out")
             if tag := getattr(event, "tag", None):
                 raise UsageError(f"{where}: tag {tag} is not allowed. Write plain values")
+            if isinstance(event, yaml.ScalarEvent) and not event.value.isprintable():
+                raise UsageError(f"{where}: unprintable characters in {event.value[:80]!a}. Remove them")
         node = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise UsageError(f"{origin}:{line}: {error.problem}. Mend the YAML") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{origin}: {' '.join(str(error).split())}. Mend the YAML") from error
+        raise UsageError(f"{_where(origin, error.problem_mark)}: {error.problem}. Mend the YAML") from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UsageError(f"{origin}:{line}: unprintable character {text[error.position]!a}. Remove it") from error
+    except (ValueError, OverflowError) as error:  # an escape beyond the last character, such as "\UFFFFFFFF"
+        raise UsageError(f"{where}: not YAML ({error}). Mend the YAML") from error
     return None if node is None else _construct(node, (), origin, lines)
 
 
+def _where(origin: str, mark: Any) -> str:
+    """FILE:LINE of a PyYAML mark, which counts from 0 and can be absent."""
+    return f"{origin}:{mark.line + 1 if mark else 1}"
+
+
 def _construct(node: yaml.Node, path: KeyPath, origin: str, lines: Lines) -> Any:
-    lines[path] = f"{origin}:{node.start_mark.line + 1}"
+    lines[path] = _where(origin, node.start_mark)
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item, (*path, index), origin, lines) for index, item in enumerate(node.value)]
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node)
     result: dict[str, Any] = {}
     for key_node, value in node.value:
-        where = f"{origin}:{key_node.start_mark.line + 1}"
+        where = _where(origin, key_node.start_mark)
         if not isinstance(key_node, yaml.ScalarNode):
             raise UsageError(f"{where}: a key is not a plain word. Write `key: value`")
         key: str = key_node.value
@@ -153,17 +169,17 @@ def _scalar(node: yaml.ScalarNode) -> Any:
         return None
     if word in ("true", "false"):
         return word == "true"
-    if re.fullmatch(r"[-+]?(0|[1-9][0-9_]{0,30})", word):
+    if re.fullmatch(_INTEGER, word) and len(word) <= 30:  # Python refuses to convert thousands of digits
         return int(word)
-    if re.fullmatch(r"[-+]?([0-9][0-9_]*)?\.?[0-9]+([eE][-+]?[0-9]+)?|[-+]?[0-9]+\.([eE][-+]?[0-9]+)?", word):
-        return word if re.fullmatch(r"[-+]?0[0-9_]+", word) else float(word)
+    if re.fullmatch(_FLOAT, word) and not re.fullmatch(_OCTAL, word):
+        return float(word)
     return {".nan": float("nan"), ".inf": float("inf"), "-.inf": float("-inf")}.get(word, word)
 
 
 def _override(data: dict[str, Any], lines: Lines, override: str) -> None:
     key, equals, value = override.partition("=")
-    if not equals or not all(key.split(".")):
-        raise UsageError(f"{override}: not of the form key.path=value. Write for example optimizer.lr=5e-5")
+    if not equals or not all(key.split(".")) or key.count(".") > MAX_DEPTH:
+        raise UsageError(f"{override:.80}: not of the form key.path=value. Write for example optimizer.lr=5e-5")
     *parents, last = key.split(".")
     target = data
     for parent in parents:
@@ -174,7 +190,8 @@ def _override(data: dict[str, Any], lines: Lines, override: str) -> None:
     path = tuple(key.split("."))
     for known in [known for known in lines if known[: len(path)] == path]:
         del lines[known]
-    lines[path] = "command line"
+    for length in range(1, len(path) + 1):
+        lines.setdefault(path[:length], "command line")
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
@@ -185,23 +202,33 @@ def _validate(schema: type[Schema], data: Any, lines: Lines, origin: str) -> Sch
         # JSON mode: strict about types, yet lists become tuples and strings become paths.
         return schema.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        raise UsageError(*[_explain(detail, schema, data, lines, origin) for detail in error.errors()]) from error
+        details: dict[KeyPath, ErrorDetails] = {}
+        for detail in error.errors():
+            path, _ = _locate(detail["loc"], schema)
+            # A value that fits no member of a union has one error for each; they make one line.
+            messages = [details[path]["msg"], detail["msg"]] if path in details else [detail["msg"]]
+            details[path] = {**detail, "msg": " or ".join(messages)}
+        raise UsageError(*[_explain(detail, schema, lines, origin) for detail in details.values()]) from error
 
 
-def _explain(detail: ErrorDetails, schema: type[Config], data: Any, lines: Lines, origin: str) -> str:
-    path, owner = _locate(detail["loc"], schema, data)
+def _explain(detail: ErrorDetails, schema: type[Config], lines: Lines, origin: str) -> str:
+    path, owner = _locate(detail["loc"], schema)
+    if detail["type"] == "union_tag_invalid":
+        path = (*path, "name")
     where = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), origin)
     key = _dotted(path) or "(top)"
     context = detail.get("ctx", {})
     if detail["type"] == "extra_forbidden":
-        return f"{where}: {key}: unknown key.{_suggest(str(path[-1]), list(owner.model_fields) if owner else [])}"
+        return f"{where}: {key}: unknown key.{suggest(str(path[-1]), list(owner.model_fields))}"
     if detail["type"] == "union_tag_invalid":
         allowed = re.findall(r"'([^']*)'", context["expected_tags"])
-        return f"{where}: {key}.name: unknown name {context['tag']!r}.{_suggest(context['tag'], allowed)}"
+        return f"{where}: {key}: unknown name {context['tag']!r}.{suggest(context['tag'], allowed)}"
     if detail["type"] == "union_tag_not_found":
         return f"{where}: {key}: lacks its `name`. Say which one is meant, for example {key}: {{name: …}}"
     if detail["type"] == "missing":
         return f"{where}: {key}: missing. Add it to the file or as {key}=…"
+    if detail["type"] == "value_error":  # a rule of ours over several keys: its words name them
+        return f"{where}: {context['error']}. Change one of them"
     value = json.dumps(detail["input"], default=str)
     return f"{where}: {key}: {detail['msg']}, got {value[:80]}. Change the value"
 
@@ -210,30 +237,29 @@ def _dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
-def _suggest(word: str, allowed: list[str]) -> str:
+def suggest(word: str, allowed: Iterable[str]) -> str:
+    """The end of an error line for an unknown name: the nearest allowed one, and all of them."""
+    allowed = list(allowed)
     near = difflib.get_close_matches(word, allowed, n=1, cutoff=0.5)
     return f"{f' Did you mean {near[0]!r}?' if near else ''} Allowed: {', '.join(allowed) or 'nothing'}"
 
 
-def _locate(loc: KeyPath, schema: type[Config], data: Any) -> tuple[KeyPath, type[Config] | None]:
-    """The key path of a pydantic location (without the union tags it inserts) and the schema that owns its last key."""
+def _locate(loc: KeyPath, schema: type[Config]) -> tuple[KeyPath, type[Config]]:
+    """The key path of a pydantic location, without union members, and the schema that owns its last key."""
     path: list[str | int] = []
-    owner: type[Config] | None = schema
-    candidates: list[type[Config]] = []
+    owner: type[Config] = schema
+    variants: list[type[Config]] = [schema]
     for part in loc:
-        tagged = [variant for variant in candidates if variant.model_fields["name"].default == part]
-        if tagged and isinstance(data, dict) and part not in data:
-            owner, candidates = tagged[0], []
-            continue
-        if candidates:
-            owner, candidates = candidates[0], []
-        field = owner.model_fields.get(str(part)) if owner else None
-        # Anything else that the data does not hold is a word of pydantic's own, such as the branch of a union.
-        if not (isinstance(part, int) or field or (isinstance(data, dict) and part in data)):
-            continue
-        path.append(part)
-        data = data[part] if isinstance(data, dict) and part in data else None
-        candidates = _variants(field.annotation) if field else candidates
+        if isinstance(part, int):
+            path.append(part)
+        elif len(variants) > 1:  # a discriminated union, then the name of its chosen member
+            variants = [variant for variant in variants if variant.model_fields["name"].default == part]
+        elif variants:
+            owner = variants[0]
+            path.append(part)
+            field = owner.model_fields.get(part)
+            variants = _variants(field.annotation) if field else []
+        # else: the member of a union of plain types
     return tuple(path), owner
 
 

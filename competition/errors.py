@@ -116,6 +116,7 @@ def run_command(main: Callable[[Sequence[str]], None]) -> NoReturn:
             traceback.print_exc()
         error = _as_error(raised)
         for line in error.lines:
-            print(f"error: {line}", file=sys.stderr)
+            # One fault is one line, whatever characters a path or a key holds.
+            print("error:", line if line.isprintable() else repr(line)[1:-1], file=sys.stderr)
         sys.exit(error.code)
     sys.exit(0)

@@ -1,7 +1,7 @@
 """What the YAML of a training run may say; the defaults are the winning recipe."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,7 @@ class DataConfig(Config):
 
     root: Path
     """Contest folder with train/lr, train/hr and test/lr."""
-    validation: Path | float = 0.05
+    validation: Path | Annotated[float, Field(gt=0, lt=1)] = 0.05
     """Share of the pairs held out, or a text file in `root` that lists their names."""
     high_patch: int = Field(256, ge=8)
     """Side of a high patch in pixels."""

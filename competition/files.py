@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import threading
 from pathlib import Path
 
 from competition.errors import StorageError
@@ -14,7 +15,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     A crash at any moment leaves either the old file or the new one. Raises OSError when the disk refuses.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".tmp_{path.name}_{os.getpid()}")
+    # Without the name itself, which may already be as long as the disk allows.
+    temporary = path.with_name(f".tmp_{os.getpid()}_{threading.get_ident()}")
     try:
         write_synced(temporary, content)
         os.replace(temporary, path)

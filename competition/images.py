@@ -56,9 +56,10 @@ def list_pictures(folder: Path) -> dict[str, Path]:
     Raises BadInput that lists every entry that is no PNG, and every pair of names that some file systems or unzip
     programs would take for one (case, Unicode form). Names that begin with a dot are passed over.
     """
-    if not folder.is_dir():
-        raise BadInput(f"{folder}: no such folder. Give a folder of PNG pictures")
-    names = sorted(entry.name for entry in os.scandir(folder) if not entry.name.startswith("."))
+    try:
+        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+    except OSError as error:
+        raise BadInput(f"{_show(folder)}: {error.strerror}. Give a folder of PNG pictures") from error
     faults = []
     seen: dict[str, str] = {}
     for name in names:
@@ -68,7 +69,8 @@ def list_pictures(folder: Path) -> dict[str, Path]:
             faults.append(f"{_show(folder / name)}: unprintable characters in the name. Rename it")
         twin = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if twin != name:
-            faults.append(f"{_show(folder / name)}: same name as {_show(Path(twin))} but for case. Rename one of them")
+            same = f"same name as {_show(Path(twin))} but for case or Unicode form"
+            faults.append(f"{_show(folder / name)}: {same}. Rename one of them")
     if faults:
         raise BadInput(*faults)
     if not names:
@@ -114,7 +116,7 @@ def _require_regular(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        cause = "dangling link" if path.is_symlink() else (error.strerror or "unreadable").lower()
+        cause = "dangling link" if os.path.islink(path) else (error.strerror or "unreadable").lower()
         raise BadInput(f"{_show(path)}: {cause}. Put the picture back") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"

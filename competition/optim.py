@@ -1,12 +1,15 @@
 """The optimiser, the learning rate as a function of the step, and the moving average of the weights."""
 
 from collections.abc import Iterable
+from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import Field, NonNegativeInt
 from torch import nn
 
 from competition.config import Config
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerConfig(Config):
@@ -14,7 +17,7 @@ class OptimizerConfig(Config):
 
     lr: float = Field(1e-4, gt=0, le=1)
     """Learning rate before any milestone."""
-    betas: tuple[float, float] = (0.9, 0.99)
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Decay of the first and second moment."""
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
@@ -25,7 +28,7 @@ class OptimizerConfig(Config):
 class ScheduleConfig(Config):
     """MultiStepLR as a pure function of the optimiser step, so that resumes and processes cannot shift it."""
 
-    milestones: tuple[int, ...] = (200_000, 400_000, 600_000, 800_000)
+    milestones: tuple[NonNegativeInt, ...] = (200_000, 400_000, 600_000, 800_000)
     """Steps from which the rate is multiplied once more by `gamma`."""
     gamma: float = Field(0.5, gt=0, le=1)
     """Factor at each milestone."""

@@ -3,7 +3,6 @@
 A foreign file may hold its tensors bare, under `params` or under `params_ema`; the averaged `params_ema` is preferred.
 """
 
-import difflib
 import os
 import re
 import warnings
@@ -18,6 +17,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from competition import weights
+from competition.config import suggest
 from competition.download import download
 from competition.errors import ArgumentParser, BadCheckpoint, UsageError, run_command
 from competition.files import sha256, write_atomic
@@ -118,7 +118,7 @@ def main(arguments: Sequence[str]) -> None:
         console.print(_table(given.folder), *(f"{entry.name}: {entry.notes}" for entry in KNOWN.values()), sep="\n")
         return
     if given.name not in KNOWN:
-        raise UsageError(f"{given.name}: unknown weights.{_suggest(given.name)}")
+        raise UsageError(f"{given.name}: unknown weights.{suggest(given.name, KNOWN)}")
     mirror = given.mirror or os.environ.get("COMPETITION_MIRROR")
     print(f"{fetch(KNOWN[given.name], given.folder, given.file, mirror, given.trust_sha256)}: ready")
 
@@ -139,7 +139,7 @@ def locate(source: str) -> Path:
             raise BadCheckpoint(f"{path}: missing. Run make pretrained NAME={source}")
         return path
     if not Path(source).is_file():
-        raise UsageError(f"{source}: neither a file nor known weights.{_suggest(source)}")
+        raise UsageError(f"{source}: neither a file nor known weights.{suggest(source, KNOWN)}")
     return Path(source)
 
 
@@ -290,12 +290,7 @@ def _fault(tensor: object) -> str | None:
     return None if tensor.float().isfinite().all() else "not finite"
 
 
-# ---- words ----------------------------------------------------------------------------------------------------------
-
-
-def _suggest(word: str) -> str:
-    near = difflib.get_close_matches(word, KNOWN, n=1, cutoff=0.5)
-    return f"{f' Did you mean {near[0]!r}?' if near else ''} Known: {', '.join(KNOWN)}"
+# ---- table ----------------------------------------------------------------------------------------------------------
 
 
 def _table(folder: Path) -> Table:

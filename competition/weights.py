@@ -61,7 +61,7 @@ def read(path: Path) -> Weights:
     except (OSError, safetensors.SafetensorError) as error:
         raise BadCheckpoint(f"{path}: {error}. Restore it or choose other weights") from error
     if _KEY not in metadata:
-        raise BadCheckpoint(f"{path}: says nothing about its network. Convert it with python -m competition.pretrained")
+        raise BadCheckpoint(f"{path}: says nothing about its network. Choose a weights file that this project wrote")
     try:
         description = parse(metadata[_KEY], Description, str(path))
     except CompetitionError as error:

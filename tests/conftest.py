@@ -42,7 +42,7 @@ def texture() -> Texture:
         for blur in (1.2, 2.5, 5, 10, 20):
             octave = cv2.GaussianBlur(generator.normal(size=(height, width, 3)), (0, 0), blur)
             picture += octave / octave.std() * blur**0.5
-        return (128 + 35 * picture / picture.std()).clip(0, 255).round().astype(np.uint8)
+        return np.asarray((128 + 35 * picture / picture.std()).clip(0, 255).round(), np.uint8)
 
     return make
 

@@ -523,7 +523,7 @@ def test_a_known_name_is_found_in_the_folder(
 
 def test_an_unknown_source_names_the_nearest() -> None:
     for ask in (locate, functools.partial(state_for, model=MODEL)):
-        with pytest.raises(UsageError, match=r"Did you mean 'RealESRGAN_x4plus'\? Known: RealESRNet_x4plus, "):
+        with pytest.raises(UsageError, match=r"Did you mean 'RealESRGAN_x4plus'\? Allowed: RealESRNet_x4plus, "):
             ask("RealESRGAN_x4plu")
 
 

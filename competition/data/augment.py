@@ -14,8 +14,8 @@ _D4 = albumentations.D4()
 
 
 def turn(low: Bytes, high: Bytes, symmetry: str) -> tuple[Bytes, Bytes]:
-    """Both pictures (H, W, 3) under one symmetry, named as in `competition.geometry.SYMMETRIES`.
+    """Copies of both pictures (H, W, 3) under one symmetry, named as in `competition.geometry.SYMMETRIES`.
 
     The symmetry is given, never drawn here: albumentations keeps generators of its own.
     """
-    return tuple(np.ascontiguousarray(_D4.apply(picture, group_element=symmetry)) for picture in (low, high))  # type: ignore[return-value]
+    return tuple(np.array(_D4.apply(picture, group_element=symmetry), order="C") for picture in (low, high))  # type: ignore[return-value]

@@ -3,6 +3,7 @@
 from typing import Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -13,11 +14,11 @@ class RRDBNetConfig(Config):
     """Wang et al., "ESRGAN", ECCVW 2018, section 3.1; un-shuffled inputs after Wang et al., "Real-ESRGAN", 2021."""
 
     name: Literal["rrdbnet"] = "rrdbnet"
-    num_feat: int = 64
+    num_feat: int = Field(64, ge=1)
     """Channels between the blocks."""
-    num_block: int = 23
+    num_block: int = Field(23, ge=1)
     """Residual-in-residual dense blocks."""
-    num_grow_ch: int = 32
+    num_grow_ch: int = Field(32, ge=1)
     """Channels that each convolution adds inside a dense block."""
     scale: Literal[1, 2, 4] = 4
     """Enlargement factor; 1 and 2 un-shuffle the input by 4 and 2 and then enlarge by 4."""

@@ -1,0 +1,417 @@
+"""Pictures on disk: what is refused, what is read exactly, and what a failing disk leaves behind."""
+
+import io
+import os
+import resource
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+
+from competition.errors import BadInput, NumericalError
+from competition.images import (
+    Samples,
+    encode_png,
+    list_pictures,
+    quantize,
+    read_header,
+    read_prediction,
+    read_rgb,
+    to_bytes,
+    to_tensor,
+    write_png,
+)
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
+DEEP_PIXELS = np.random.default_rng(1).integers(0, 65536, (5, 4, 3), dtype=np.uint16)
+
+READERS = pytest.mark.parametrize("read", [read_rgb, read_prediction, read_header])
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def chunks_of(png: bytes) -> dict[bytes, bytes]:
+    """The data of each chunk of a PNG whose kinds are all different."""
+    found, position = {}, len(SIGNATURE)
+    while position < len(png):
+        length = int.from_bytes(png[position : position + 4], "big")
+        found[png[position + 4 : position + 8]] = png[position + 8 : position + 8 + length]
+        position += 12 + length
+    return found
+
+
+def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
+    return SIGNATURE + b"".join(chunk(kind, data) for kind, data in chunks)
+
+
+def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
+    """A PNG with one chunk more, right after its header."""
+    return png[:33] + chunk(kind, data) + png[33:]
+
+
+def header_png(width: int, height: int, depth: int = 8, colour: int = 2) -> bytes:
+    """A small PNG that claims any size."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return png_of((b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b""))
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may read everything: go without its rights for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@contextmanager
+def file_limit(size: int) -> Iterator[None]:
+    """Files of this process cannot grow beyond `size` bytes: a disk that fills up in the middle of a write."""
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, old[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+# ---- things that are no file of pixels ------------------------------------------------------------------------------
+
+
+def zero_byte(path: Path) -> None:
+    path.touch()
+
+
+def text(path: Path) -> None:
+    path.write_text("no picture\n")
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def dangling_link(path: Path) -> None:
+    path.symlink_to("nowhere.png")
+
+
+def link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def missing(path: Path) -> None:
+    pass
+
+
+@READERS
+@pytest.mark.parametrize(
+    ("make", "cause"),
+    [
+        (zero_byte, "empty file"),
+        (text, "is no PNG inside"),
+        (directory, "is a folder"),
+        (os.mkfifo, "is not a regular file"),
+        (dangling_link, "dangling link"),
+        (link_to_itself, "dangling link"),
+        (missing, "no such file or directory"),
+    ],
+)
+def test_what_holds_no_pixels_is_refused_by_name_and_cause(
+    read: Callable[[Path], object], make: Callable[[Path], None], cause: str, tmp_path: Path, deadline: None
+) -> None:
+    path = tmp_path / "picture.png"
+    make(path)
+    with pytest.raises(BadInput) as refusal:
+        read(path)
+    assert str(refusal.value).startswith(f"{path}: {cause}")
+
+
+@READERS
+def test_an_unreadable_file_is_refused(read: Callable[[Path], object]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        path = Path(folder, "picture.png")
+        write_png(path, PIXELS)
+        path.chmod(0)
+        with as_nobody(), pytest.raises(BadInput, match="Permission denied") as refusal:
+            read(path)
+        assert str(path) in str(refusal.value)
+
+
+def test_an_unreadable_folder_and_what_lies_in_it_are_refused() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        write_png(Path(folder, "picture.png"), PIXELS)
+        os.chmod(folder, 0)
+        with as_nobody():
+            with pytest.raises(BadInput, match="Permission denied"):
+                list_pictures(Path(folder))
+            with pytest.raises(BadInput, match="permission denied"):
+                read_rgb(Path(folder, "picture.png"))
+        os.chmod(folder, 0o700)
+
+
+# ---- damage ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pixels", [PIXELS, DEEP_PIXELS])
+def test_a_png_cut_at_any_byte_is_refused(pixels: npt.NDArray[np.uint8], tmp_path: Path) -> None:
+    path, content = tmp_path / "cut.png", encode_png(pixels)
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(BadInput):
+            read_prediction(path)
+
+
+@pytest.mark.parametrize("pixels", [PIXELS, DEEP_PIXELS])
+@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+def test_a_png_with_any_byte_changed_is_refused(pixels: npt.NDArray[np.uint8], flip: int, tmp_path: Path) -> None:
+    path, content = tmp_path / "changed.png", encode_png(pixels)
+    for position in range(len(content)):
+        changed = bytearray(content)
+        changed[position] ^= flip
+        path.write_bytes(changed)
+        with pytest.raises(BadInput):
+            read_prediction(path)
+
+
+def test_pixel_data_that_ends_early_under_good_checksums_is_refused(tmp_path: Path) -> None:
+    path, parts = tmp_path / "short.png", chunks_of(encode_png(PIXELS))
+    for length in range(len(parts[b"IDAT"])):
+        path.write_bytes(png_of((b"IHDR", parts[b"IHDR"]), (b"IDAT", parts[b"IDAT"][:length]), (b"IEND", b"")))
+        with pytest.raises(BadInput, match="damaged"):
+            read_rgb(path)
+
+
+# ---- other kinds of picture -----------------------------------------------------------------------------------------
+
+
+def saved(mode: str, kind: str, **options: object) -> bytes:
+    """A picture of Pillow's `mode` as a file of this `kind`."""
+    file = io.BytesIO()
+    Image.fromarray(PIXELS).convert(mode).save(file, kind, **options)
+    return file.getvalue()
+
+
+def zip_archive() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("picture.png", encode_png(PIXELS))
+    return file.getvalue()
+
+
+def animated() -> bytes:
+    return saved("RGB", "PNG", save_all=True, append_images=[Image.fromarray(PIXELS[::-1])])
+
+
+FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
+    "JPEG": (lambda: saved("RGB", "JPEG"), "is JPEG inside"),
+    "GIF": (lambda: saved("P", "GIF"), "is GIF inside"),
+    "BMP": (lambda: saved("RGB", "BMP"), "is BMP inside"),
+    "TIFF": (lambda: saved("RGB", "TIFF"), "is TIFF inside"),
+    "WebP": (lambda: saved("RGB", "WEBP"), "is WebP"),
+    "PDF": (lambda: saved("RGB", "PDF"), "is PDF inside"),
+    "zip": (zip_archive, "is a zip archive inside"),
+    "OpenEXR": (lambda: b"v/1\x01" + bytes(100), "is OpenEXR inside"),
+    "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "is no PNG inside"),
+    "HTML": (lambda: b"<!doctype html><title>404</title>", "is no PNG inside"),
+    "1-bit PNG": (lambda: saved("1", "PNG"), "grey picture"),
+    "grey PNG": (lambda: saved("L", "PNG"), "grey picture"),
+    "16-bit grey PNG": (lambda: saved("I;16", "PNG"), "grey picture"),
+    "grey PNG with alpha": (lambda: saved("LA", "PNG"), "grey with alpha picture"),
+    "palette PNG": (lambda: saved("P", "PNG"), "palette picture"),
+    "RGBA PNG": (lambda: saved("RGBA", "PNG"), "RGBA picture"),
+    "PNG of an unknown colour type": (lambda: header_png(4, 5, colour=5), "unknown picture"),
+    "PNG with a transparent colour": (lambda: saved("RGB", "PNG", transparency=(1, 2, 3)), "transparent"),
+    "animated PNG": (animated, "is animated"),
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("read", [read_rgb, read_prediction])
+def test_other_kinds_named_png_are_refused_by_their_kind(
+    read: Callable[[Path], object], name: str, tmp_path: Path
+) -> None:
+    make, cause = FOREIGN[name]
+    path = tmp_path / "picture.png"
+    path.write_bytes(make())
+    with pytest.raises(BadInput, match=cause) as refusal:
+        read(path)
+    assert str(refusal.value).startswith(f"{path}: ")
+
+
+def test_sixteen_bits_are_refused_where_bytes_are_wanted_and_read_as_predictions(tmp_path: Path) -> None:
+    path = tmp_path / "deep.png"
+    write_png(path, DEEP_PIXELS)
+    with pytest.raises(BadInput, match="16 bits per sample"):
+        read_rgb(path)
+    assert np.array_equal(read_prediction(path), DEEP_PIXELS)
+    assert read_header(path) == (4, 5, 16)
+
+
+# ---- bombs ----------------------------------------------------------------------------------------------------------
+
+
+def peak_memory() -> int:
+    """Largest resident size in kB since `forget_peak_memory`."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
+
+
+def forget_peak_memory() -> None:
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        pytest.skip("the peak of memory can only be measured on Linux")
+
+
+@READERS
+@pytest.mark.parametrize("size", [(60000, 60000), (2**31 - 1, 2**31 - 1), (2**26 + 1, 1), (0, 7), (7, 0)])
+def test_a_header_of_a_hostile_size_is_refused_before_pixels_are_made(
+    read: Callable[[Path], object], size: tuple[int, int], tmp_path: Path
+) -> None:
+    path = tmp_path / "bomb.png"
+    path.write_bytes(header_png(*size))
+    forget_peak_memory()
+    before = peak_memory()
+    with pytest.raises(BadInput, match=f"{size[0]}x{size[1]} pixels"):
+        read(path)
+    assert peak_memory() - before < 20_000
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt", b"iCCP"])
+def test_a_compressed_chunk_that_would_fill_the_memory_is_never_unpacked(kind: bytes, tmp_path: Path) -> None:
+    compressor = zlib.compressobj(1)
+    packed = b"".join(compressor.compress(bytes(2**20)) for _ in range(200)) + compressor.flush()
+    prefix = {b"zTXt": b"a\0\0", b"iTXt": b"a\0\1\0\0\0", b"iCCP": b"a\0\0"}[kind]
+    path = tmp_path / "bomb.png"
+    path.write_bytes(with_chunk(encode_png(PIXELS), kind, prefix + packed))
+    forget_peak_memory()
+    before = peak_memory()
+    assert np.array_equal(read_rgb(path), PIXELS)
+    assert peak_memory() - before < 50_000
+
+
+def test_chunks_that_say_nothing_of_pixels_change_none(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(with_chunk(encode_png(PIXELS), b"gAMA", struct.pack(">I", 20000)))
+    assert np.array_equal(read_rgb(path), PIXELS)
+
+
+# ---- exact reading and writing --------------------------------------------------------------------------------------
+
+
+def test_bytes_survive_a_round_trip(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    write_png(path, PIXELS)
+    assert np.array_equal(read_rgb(path), PIXELS)
+    assert np.array_equal(read_prediction(path), PIXELS.astype(np.uint16) * 257)
+    assert read_header(path) == (4, 5, 8)
+
+
+@pytest.mark.parametrize("largest", [65535, 255, 1, 0])
+def test_sixteen_bits_survive_a_round_trip_however_dark(largest: int, tmp_path: Path) -> None:
+    path, pixels = tmp_path / "deep.png", np.minimum(DEEP_PIXELS, largest).astype(np.uint16)
+    write_png(path, pixels)
+    read = read_prediction(path)
+    assert read.dtype == np.uint16
+    assert np.array_equal(read, pixels)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 70, 3), (70, 1, 3)])
+def test_thin_pictures_survive_a_round_trip(shape: tuple[int, int, int], tmp_path: Path) -> None:
+    path, pixels = tmp_path / "thin.png", np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    write_png(path, pixels)
+    assert np.array_equal(read_rgb(path), pixels)
+
+
+def test_another_decoder_sees_the_same_colours(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    write_png(path, PIXELS)
+    assert np.array_equal(np.asarray(Image.open(path)), PIXELS)
+
+
+@pytest.mark.parametrize("pixels", [PIXELS, DEEP_PIXELS])
+def test_equal_pictures_give_equal_bytes(pixels: npt.NDArray[np.uint8]) -> None:
+    turned_in_memory = np.asfortranarray(pixels)
+    assert encode_png(pixels) == encode_png(pixels.copy()) == encode_png(turned_in_memory)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 50])
+def test_a_write_that_fails_leaves_the_old_picture_and_nothing_else(limit: int, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    write_png(path, PIXELS)
+    before = path.read_bytes()
+    with file_limit(limit), pytest.raises(OSError, match="File too large"):
+        write_png(path, PIXELS[::-1])
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["picture.png"]
+
+
+def test_a_name_of_the_greatest_length_can_be_written(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 251 + ".png")
+    write_png(path, PIXELS)
+    assert np.array_equal(read_rgb(path), PIXELS)
+
+
+# ---- rounding -------------------------------------------------------------------------------------------------------
+
+
+def quantized(value: float, depth: int) -> int:
+    pixels = quantize(torch.full((1, 3, 1, 1), value, dtype=torch.float64), depth)
+    assert pixels.shape == (1, 1, 3)
+    assert pixels.dtype == (np.uint8 if depth == 8 else np.uint16)
+    return int(pixels[0, 0, 0])
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_halves_are_rounded_up(depth: int) -> None:
+    peak = 2**depth - 1
+    halves = [k for k in range(255) if (k + 0.5) / peak * peak == k + 0.5]
+    assert len(halves) > 100
+    assert [quantized((k + 0.5) / peak, depth) for k in halves] == [k + 1 for k in halves]
+    assert [quantized((k + 0.499) / peak, depth) for k in halves] == halves
+
+
+@pytest.mark.parametrize(("value", "expected"), [(-0.3, 0), (0, 0), (0.25, 64), (0.5, 128), (1, 255), (1.7, 255)])
+def test_known_values_of_eight_bits(value: float, expected: int) -> None:
+    assert quantized(value, 8) == expected
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
+    picture = torch.zeros(1, 3, 4, 4)
+    picture[0, 1, 2, 3] = value
+    with pytest.raises(NumericalError):
+        quantize(picture, 16)
+
+
+@pytest.mark.parametrize(("depth", "dtype"), [(8, np.uint8), (16, np.uint16)])
+def test_every_value_survives_tensor_and_back(depth: int, dtype: type[np.uint8] | type[np.uint16]) -> None:
+    values = np.arange(2**depth)
+    pixels: Samples = np.stack([values, values[::-1], np.roll(values, 1)], -1)[None].astype(dtype)  # type: ignore[assignment]
+    tensor = to_tensor(pixels)
+    assert tensor.shape == (1, 3, 1, 2**depth)
+    assert tensor.dtype == torch.float32
+    assert tensor.min() == 0
+    assert tensor.max() == 1
+    assert np.array_equal(quantize(tensor, depth), pixels)
+
+
+def test_sixteen_bits_become_eight_by_rounding() -> None:
+    values = np.arange(65536, dtype=np.uint16)
+    assert np.array_equal(to_bytes(values), np.floor(values / 257 + 0.5).astype(np.uint8))
