@@ -61,12 +61,7 @@ def train(experiment: Experiment) -> None:
         write_atomic(run / "validation.txt", "".join(f"{pair.name}\n" for pair in held_out).encode())
     accelerator.wait_for_everyone()
 
-    torch.manual_seed(experiment.seed)
-    network = experiment.model.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if experiment.pretrained:
-        state = pretrained.state_for(experiment.pretrained, experiment.model)
-        coverage = weights.load_state(network, state, experiment.pretrained, experiment.pretrained_partial)
-        say(accelerator, coverage)
+    network = _network(experiment, accelerator)
     training = checkpoints.Training(network, copy.deepcopy(network), experiment.optimizer.build(network.parameters()))
     model, optimizer = accelerator.prepare(training.model, training.optimizer)
     training.ema.to(accelerator.device)
@@ -81,16 +76,7 @@ def train(experiment: Experiment) -> None:
 
     pictures = load_pairs(train_pairs, scale)
     validation = Validation(experiment, run, load_pairs(held_out, scale))
-    patches = Patches(pictures, experiment.data.high_patch // scale, scale, experiment.seed)
-    loader = DataLoader(
-        patches,
-        batch_sampler=StepBatches(
-            step, experiment.steps, experiment.batch, accelerator.process_index, accelerator.num_processes
-        ),
-        num_workers=experiment.data.workers,
-        worker_init_fn=_ignore_signals,
-        pin_memory=accelerator.device.type == "cuda",
-    )
+    loader = _loader(experiment, accelerator, pictures, step)
     criterion = experiment.loss.build()
     say(accelerator, f"{run}: step {step} of {experiment.steps}, {len(pictures)} pairs, {accelerator.device}")
     if step and _due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
@@ -113,7 +99,8 @@ def train(experiment: Experiment) -> None:
             bar.update(task, completed=step)
             if _due(step, experiment.log_every, experiment.steps):
                 rate = (step - first) / (time.monotonic() - started)
-                log.write(step, lr=lr, loss=loss.item(), grad_norm=gradient.item(), steps_per_s=round(rate, 3))
+                speed = {"steps_per_s": round(rate, 3), "eta_s": round((experiment.steps - step) / rate)}
+                log.write(step, lr=lr, loss=loss.item(), grad_norm=gradient.item(), **speed)
             validating = _due(step, experiment.validate_every, experiment.steps)
             saving = validating or stopping or _due(step, experiment.save_every, experiment.steps)
             if saving and accelerator.is_main_process:
@@ -164,6 +151,31 @@ class Validation:
             content = weights.Weights(network.state_dict(), {}, _description(self.experiment, step, score))
             write_atomic(path, weights.encode(content))
         log.write(step, psnr=mean)
+
+
+def _network(experiment: Experiment, accelerator: Accelerator) -> nn.Module:
+    """The network as training begins with it: initialised from the seed, or from given weights."""
+    torch.manual_seed(experiment.seed)
+    network: nn.Module = experiment.model.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if experiment.pretrained:
+        state = pretrained.state_for(experiment.pretrained, experiment.model)
+        say(accelerator, weights.load_state(network, state, experiment.pretrained, experiment.pretrained_partial))
+    return network
+
+
+def _loader(
+    experiment: Experiment, accelerator: Accelerator, pictures: Sequence[Pictures], step: int
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """This process's share of the batches of steps `step` and after."""
+    scale = experiment.model.scale
+    share = StepBatches(step, experiment.steps, experiment.batch, accelerator.process_index, accelerator.num_processes)
+    return DataLoader(
+        Patches(pictures, experiment.data.high_patch // scale, scale, experiment.seed),
+        batch_sampler=share,
+        num_workers=experiment.data.workers,
+        worker_init_fn=_ignore_signals,
+        pin_memory=accelerator.device.type == "cuda",
+    )
 
 
 def _score(path: Path) -> float:

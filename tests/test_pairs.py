@@ -59,7 +59,7 @@ def test_a_missing_partner_is_named(side: str, contest: Contest) -> None:
     (root / "train" / side / "001.png").unlink()
     other = {"lr": "hr", "hr": "lr"}[side]
     (line,) = faults_of(root)
-    assert line.startswith(f"{other}/001.png: has no partner in {side}")
+    assert line.startswith(f"{other}/001.png: has no partner")
 
 
 @pytest.mark.parametrize(("high", "width"), [(92, 96), (96, 97), (95, 96), (48, 48)])
@@ -329,7 +329,7 @@ def test_names_that_some_systems_take_for_one_are_refused(first: str, second: st
 def test_partners_that_differ_in_case_are_no_pair(contest: Contest) -> None:
     root = contest()
     os.rename(low_of(root), low_of(root, "001.PNG"))
-    assert [line.split(" in ")[0] for line in faults_of(root)] == [
+    assert [line.split(" of ")[0] for line in faults_of(root)] == [
         "hr/001.png: has no partner",
         "lr/001.PNG: has no partner",
     ]

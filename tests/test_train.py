@@ -62,10 +62,10 @@ def results(folder: Path, step: int = 12) -> dict[str, str]:
     """Hashes of everything a finished run is judged by, and its log without the speed."""
     state = folder / "checkpoints" / f"step_{step:09d}"
     files = [state / "model.safetensors", state / "optim.safetensors", folder / "best.safetensors"]
-    log = [
-        {key: value for key, value in line.items() if key != "steps_per_s"}
-        for line in read_log(folder / "metrics.jsonl")
-    ]
+    log = read_log(folder / "metrics.jsonl")
+    for line in log:
+        line.pop("steps_per_s", None)
+        line.pop("eta_s", None)
     return {path.name: sha256(path) for path in files} | {"log": json.dumps(log)}
 
 

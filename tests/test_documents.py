@@ -1,0 +1,76 @@
+"""What the documents promise: every command, file, figure and example in them is there and true."""
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from competition.config import load
+from competition.experiment import Experiment
+from competition.submit import Submission
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("*/README.md"))
+EXPERIMENTS = sorted((ROOT / "configs").glob("*.yaml"))
+SUBMISSIONS = sorted((ROOT / "configs/submissions").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_make_target_and_link_exists(page):
+    text = page.read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"\bmake ([a-z][a-z-]+)", text):
+        if target not in ("and",):
+            assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+def test_every_experiment_is_valid_short_explained_and_has_a_row(path):
+    experiment = load(path, Experiment)
+    assert experiment.name == path.stem
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ") and lines[0].endswith("?") and len(lines) <= 40
+    assert f"[{path.stem}]({path.name})" in (ROOT / "configs/README.md").read_text()
+
+
+@pytest.mark.parametrize("path", SUBMISSIONS, ids=lambda path: path.name)
+def test_every_submission_is_valid(path):
+    assert load(path, Submission).name == path.stem
+
+
+def test_the_winning_recipe_is_the_default():
+    recipe = load(ROOT / "configs/finetune.yaml", Experiment)
+    defaults = load(ROOT / "configs/finetune.yaml", Experiment, ["data={root: data/contest}"])
+    assert recipe == defaults
+    model, schedule = recipe.model, recipe.schedule
+    assert (model.num_feat, model.num_block, model.num_grow_ch) == (64, 23, 32)
+    assert recipe.pretrained == "RealESRGAN_x4plus" and recipe.loss.name == "mse" and recipe.data.high_patch == 256
+    assert (recipe.optimizer.lr, recipe.optimizer.betas, recipe.ema) == (1e-4, (0.9, 0.99), 0.999)
+    rates = [recipe.optimizer.lr * schedule.factor(step) for step in (0, 199_999, 200_000, 400_000, 905_000)]
+    assert rates == [1e-4, 1e-4, 5e-5, 2.5e-5, 6.25e-6] and recipe.steps == 1_000_000
+
+
+def test_the_example_model_of_the_contributing_page_works(tmp_path):
+    code = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    path = tmp_path / "nearest.py"
+    path.write_text(re.sub(r"^ {3}", "", code[1], flags=re.MULTILINE))
+    spec = importlib.util.spec_from_file_location("nearest", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    low = torch.rand(1, 3, 5, 7)
+    assert torch.equal(module.NearestConfig(scale=3).build()(low)[..., ::3, ::3], low)
+
+
+def test_the_results_in_the_readme_are_the_measured_ones():
+    script = (
+        "import sys; sys.path.insert(0, 'tests/benchmarks'); import results_table as r; "
+        "t = open('README.md').read(); sys.exit(r.insert(t) != t or r.render() == '')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, "run make results"
