@@ -22,6 +22,7 @@ from competition.infer import main as infer
 from competition.metrics import MetricConfig
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.packing import verify
+from competition.share import main as share
 from competition.submit import main as submit
 
 
@@ -342,10 +343,26 @@ def test_16_bit_pictures_and_changed_zips_are_refused_when_read_back(members, tm
         verify(output, sizes)
 
 
+# ---- share ----------------------------------------------------------------------------------------------------------
+
+
+def test_shared_weights_are_half_as_large_and_predict_the_same_to_a_grey_level(contest, tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/best.safetensors").write_bytes(tiny.read_bytes())
+    share([str(tmp_path / "run"), str(tmp_path / "shared.safetensors")])
+    assert (tmp_path / "shared.safetensors").stat().st_size < 0.75 * tiny.stat().st_size
+    root = contest(count=1)
+    pictures = []
+    for name, source in (("whole", tiny), ("half", tmp_path / "shared.safetensors")):
+        infer([str(source), "--input", str(root / "train/lr"), "--output", str(tmp_path / name)])
+        pictures.append(to_bytes(read_prediction(tmp_path / name / "000.png")).astype(int))
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
+
+
 # ---- the command line -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["train", "infer", "evaluate", "submit", "demo", "pretrained"])
+@pytest.mark.parametrize("module", ["train", "infer", "evaluate", "submit", "demo", "share", "pretrained"])
 def test_every_command_explains_itself(module):
     done = command(module, "--help")
     assert done.returncode == 0 and done.stdout.startswith("usage: python -m competition.") and not done.stderr
