@@ -19,9 +19,8 @@ def draw(low: Bytes, prediction: Bytes, truth: Bytes, size: int) -> Bytes:
     scale = truth.shape[0] // low.shape[0]
     plain = bicubic(low, scale)
     gain = ((plain.astype(float) - truth) ** 2 - (prediction.astype(float) - truth) ** 2).sum(2)
-    windows = cv2.boxFilter(gain, cv2.CV_64F, (size, size), normalize=False)[
-        size // 2 : -size // 2, size // 2 : -size // 2
-    ]
+    half = size // 2
+    windows = cv2.boxFilter(gain, cv2.CV_64F, (size, size), normalize=False)[half:-half, half:-half]
     top, left = (int(index) // scale * scale for index in np.unravel_index(windows.argmax(), windows.shape))
     part = np.s_[top : top + size, left : left + size]
     blocks = low.repeat(scale, 0).repeat(scale, 1)
