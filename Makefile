@@ -1,16 +1,20 @@
 # One entry point for people and for CI; `make` alone lists what there is.
 PYTHON    ?= python3
-CONFIG    ?= configs/demo.yaml
-DATA      ?= data/demo
-NAME      ?= demo
-SUBMISSION ?= configs/submissions/demo.yaml
-SET       ?=
-PROCESSES ?= 1
+# Set on the command line; `=` and not `?=`, as NAME and DATA are common in environments.
+CONFIG = configs/demo.yaml
+# Name and data folder follow the configuration.
+NAME = $(basename $(notdir $(CONFIG)))
+DATA = $(or $(shell sed -nE 's/^data: *[{]root: *([^,}]+).*/\1/p' $(CONFIG)),data/demo)
+SUBMISSION = $(or $(wildcard configs/submissions/$(NAME).yaml),configs/submissions/demo.yaml)
+SET =
+PROCESSES = 1
+# TRAIN=no predicts with the run as it stands.
+TRAIN = yes
 
 BIN := .venv/bin
-RUN := runs/$(NAME)
-PREDICTIONS := $(RUN)/predictions
-INFER := $(BIN)/python -m competition.infer $(RUN)
+RUN = runs/$(NAME)
+PREDICTIONS = $(RUN)/predictions
+INFER = $(BIN)/python -m competition.infer $(RUN)
 # torchrun rather than `accelerate launch`, which quietly starts one process where there is no GPU.
 ifeq ($(PROCESSES),1)
 LAUNCH := $(BIN)/python -m
@@ -24,7 +28,8 @@ endif
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo
-	@echo 'variables: CONFIG=$(CONFIG) DATA=$(DATA) NAME=$(NAME) SUBMISSION=$(SUBMISSION) SET="key=value …" PROCESSES=$(PROCESSES)'
+	@echo 'variables: CONFIG=$(CONFIG) NAME=$(NAME) DATA=$(DATA) SUBMISSION=$(SUBMISSION)'
+	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN)'
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -32,6 +37,8 @@ help:  ## this list
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e .
 	# Left to itself basicsr would replace torch and bring a tb-nightly that silences TensorBoard.
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation --no-deps basicsr
+	# Both OpenCV packages share one folder; the one without windows needs no display libraries, so it shall win.
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps --force-reinstall opencv-python-headless
 	touch $@
 
 .venv/installed-dev: .venv/installed
@@ -43,12 +50,12 @@ install: .venv/installed  ## make .venv with the pinned dependencies
 install-dev: .venv/installed-dev  ## and with what tests and lint need
 
 demo: install  ## draw the built-in demo contest (only where DATA=data/demo)
-	@if [ '$(DATA)' = data/demo ]; then $(BIN)/python -m competition.demo data/demo; fi
+	@if [ '$(patsubst %/,%,$(DATA))' = data/demo ]; then $(BIN)/python -m competition.demo data/demo; fi
 
 train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes
 	$(LAUNCH) competition.train $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)
 
-infer: train  ## predict: validation plainly, validation and test pictures with 8-way self-ensemble
+infer: $(if $(filter no,$(TRAIN)),install,train)  ## predict: validation plainly, validation and test pictures with 8-way self-ensemble
 	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/model/validation
 	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/self_ensemble/validation \
 	  --self-ensemble mean
@@ -61,7 +68,7 @@ submit: infer  ## vote, write submissions/NAME/*.png and NAME.zip, print the tab
 	$(BIN)/python -m competition.submit $(SUBMISSION) name=$(NAME) data=$(DATA) predictions=$(PREDICTIONS)
 
 pretrained: install  ## list published weights, or fetch and convert one with NAME=…
-	$(BIN)/python -m competition.pretrained $(filter-out demo,$(NAME))
+	$(BIN)/python -m competition.pretrained $(if $(filter command,$(origin NAME)),$(NAME))
 
 test: install-dev  ## the tests
 	$(BIN)/python -m pytest

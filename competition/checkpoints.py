@@ -72,12 +72,17 @@ def _load(path: Path, training: Training) -> int:
     weights.load_state(training.ema, content.ema, str(path))
     saved = safetensors.torch.load_file(path / "optim.safetensors")
     state: dict[int, dict[str, Tensor]] = {}
-    for index, (name, _) in enumerate(training.model.named_parameters()):
+    for index, (name, parameter) in enumerate(training.model.named_parameters()):
         keys = [key for key in saved if key.rpartition(".")[0] == name]
-        state[index] = {key.rpartition(".")[2]: saved[key] for key in keys}
+        state[index] = {key.rpartition(".")[2]: _in_layout_of(parameter, saved[key]) for key in keys}
     groups = training.optimizer.state_dict()["param_groups"]
     training.optimizer.load_state_dict({"state": state, "param_groups": groups})
     return content.description.step
+
+
+def _in_layout_of(parameter: nn.Parameter, saved: Tensor) -> Tensor:
+    """Moments in the memory layout of their parameter, which fused updates need; the step counter as it is."""
+    return torch.empty_like(parameter, dtype=saved.dtype).copy_(saved) if saved.shape == parameter.shape else saved
 
 
 def _optimizer_tensors(training: Training) -> dict[str, Tensor]:

@@ -24,6 +24,12 @@ def enlarge(network: nn.Module, low: Tensor, scale: int, self_ensemble: SelfEnse
     "Seven ways to improve example-based single image super resolution", CVPR 2016. `tile` is the side in low pixels of
     the squares computed at a time, each with a halo of HALO pixels; 0 takes the picture whole.
     """
+    # In float32 on every device: torch's default on GPUs would round the inputs of convolutions to 11 bits.
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+        return _enlarge(network, low, scale, self_ensemble, tile)
+
+
+def _enlarge(network: nn.Module, low: Tensor, scale: int, self_ensemble: SelfEnsemble, tile: int) -> Tensor:
     if self_ensemble == "none":
         return _enlarge_tiled(network, low, scale, tile)
     members = (

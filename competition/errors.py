@@ -97,7 +97,7 @@ def _as_error(error: BaseException) -> CompetitionError:
             return StorageError(f"{error.filename}: {error.strerror}. Check the path and its permissions")
         case MemoryError():
             return OutOfMemory("memory: exhausted. Use a smaller batch, patch or --tile")
-    # torch.OutOfMemoryError by name: this file must not import torch for `--help` and for reading a configuration.
+    # torch.OutOfMemoryError by name: the lowest floor knows no torch.
     if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
         return OutOfMemory(f"memory: {str(error).splitlines()[0]}. Use a smaller batch, patch or --tile")
     return CompetitionError(f"unexpected {type(error).__name__}: {error}. Run again with --debug and report it")

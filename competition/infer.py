@@ -11,7 +11,15 @@ from torch import nn
 from competition import pretrained, weights
 from competition.data.pairs import read_names
 from competition.ensemble import SelfEnsemble, enlarge
-from competition.errors import ArgumentParser, BadInput, NumericalError, UsageError, run_command
+from competition.errors import (
+    ArgumentParser,
+    BadCheckpoint,
+    BadInput,
+    CompetitionError,
+    NumericalError,
+    UsageError,
+    run_command,
+)
 from competition.files import sha256
 from competition.images import list_pictures, quantize, read_rgb, to_tensor, write_png
 from competition.memory import reuse_freed_memory
@@ -57,6 +65,8 @@ def load_upscaler(source: str, self_ensemble: SelfEnsemble = "none", tile: int =
         config = BicubicConfig()
         return Upscaler(config.build(), config.scale, settings)
     path = Path(source) / "best.safetensors" if Path(source).is_dir() else pretrained.locate(source)
+    if not path.exists():
+        raise BadCheckpoint(f"{path}: missing, the run has not validated yet. Let it train on")
     network, description = weights.build_network(path)
     settings |= {"weights": sha256(path), "description": description.model_dump(mode="json")}
     return Upscaler(network, description.model.scale, settings)
@@ -65,7 +75,7 @@ def load_upscaler(source: str, self_ensemble: SelfEnsemble = "none", tile: int =
 def infer(upscaler: Upscaler, pictures: Mapping[str, Path], source: Path, output: Path) -> None:
     """Write OUTPUT/NAME for every picture; those that stand from the same input and settings are kept.
 
-    Raises BadInput at the end, with a line for every picture that could not be read; all others are done.
+    Raises BadInput (or NumericalError) at the end, with a line for every picture that failed; all others are done.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = upscaler.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -73,7 +83,8 @@ def infer(upscaler: Upscaler, pictures: Mapping[str, Path], source: Path, output
     if {key: record.get(key) for key in upscaler.settings} != upscaler.settings:
         record = {**upscaler.settings, "pictures": {}}
     record["input"] = str(source.resolve())
-    faults: list[str] = []
+    write_record(output, record)
+    faults: list[CompetitionError] = []
     begin = time.monotonic()
     done = 0
     with progress() as bar:
@@ -90,7 +101,7 @@ def infer(upscaler: Upscaler, pictures: Mapping[str, Path], source: Path, output
                 seconds = time.monotonic() - started
                 write_png(output / name, quantize(high, 16))
             except (BadInput, NumericalError) as error:
-                faults += error.lines if isinstance(error, BadInput) else [f"{path}: {error}"]
+                faults.append(error)
                 continue
             record["pictures"][name] = {"input": digest, "seconds": round(seconds, 3)}
             write_record(output, record)
@@ -99,7 +110,7 @@ def infer(upscaler: Upscaler, pictures: Mapping[str, Path], source: Path, output
         f"{output}: {done} enlarged in {time.monotonic() - begin:.1f} s, {len(pictures) - done} kept or refused"
     )
     if faults:
-        raise BadInput(*faults)
+        raise type(faults[0])(*[line for fault in faults for line in fault.lines])
 
 
 def _choose(pictures: Mapping[str, Path], names: Path, folder: Path) -> dict[str, Path]:

@@ -7,28 +7,33 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from competition.errors import BadInput
-from competition.files import remove_folder, sync_folder, write_atomic, write_synced
+from competition.files import remove_folder, sync_folder, write_synced
 from competition.images import list_pictures, read_header, read_prediction
 
 Sizes = Mapping[str, tuple[int, int]]
 
 
 def pack(output: Path, pictures: Mapping[str, bytes]) -> None:
-    """Put the pictures into OUTPUT/ and OUTPUT.zip; until both are whole, what stood there stands."""
-    temporary = output.with_name(f".tmp_{output.name}_{os.getpid()}")
+    """Put the pictures into OUTPUT/ and OUTPUT.zip.
+
+    Both are whole on disk before the old ones make room. A crash between the two renames can leave a new folder beside
+    an old zip: `verify` tells, and packing again mends it.
+    """
+    archive = output.with_name(f"{output.name}.zip")
+    temporary = output.with_name(f".tmp_{output.name}")
+    if temporary.exists():  # left by a crash
+        remove_folder(temporary)
     temporary.mkdir(parents=True)
-    try:
-        for name, content in pictures.items():
-            write_synced(temporary / name, content)
-        sync_folder(temporary)
-        archive = _zip(pictures)
-        if output.exists():
-            remove_folder(output)
-        os.rename(temporary, output)
-    finally:
-        if temporary.exists():
-            remove_folder(temporary)
-    write_atomic(output.with_name(f"{output.name}.zip"), archive)
+    for name, content in pictures.items():
+        write_synced(temporary / name, content)
+    sync_folder(temporary)
+    zipped = archive.with_name(f".tmp_{archive.name}")
+    write_synced(zipped, _zip(pictures))
+    if output.exists():
+        remove_folder(output)
+    os.rename(temporary, output)
+    os.replace(zipped, archive)
+    sync_folder(output.parent)
 
 
 def verify(output: Path, sizes: Sizes) -> None:

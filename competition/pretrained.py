@@ -201,7 +201,7 @@ def _verify(name: str, path: Path, expected: str | None) -> None:
     if expected is None:
         raise BadCheckpoint(
             f"{path}: SHA-256 is {found}, and none was published for {name}. "
-            f"Compare it with another copy, then run again with --trust-sha256={found}"
+            f"Compare it with another copy, then run python -m competition.pretrained {name} --trust-sha256={found}"
         )
     if found != expected:
         raise BadCheckpoint(f"{path}: SHA-256 is {found}, expected {expected}. Replace the file and run again")

@@ -13,7 +13,7 @@ class _RateColumn(ProgressColumn):
         return Text(f"{speed:.2f}/s" if speed else "", style="progress.data.speed")
 
 
-def progress() -> Progress:
+def progress(shown: bool = True) -> Progress:
     """A progress display: description, bar, count, rate and time left; silent where the output is no terminal."""
     return Progress(
         TextColumn("{task.description}"),
@@ -22,5 +22,5 @@ def progress() -> Progress:
         _RateColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
+        disable=not (shown and console.is_terminal),
     )

@@ -15,16 +15,18 @@ from competition.files import write_atomic
 from competition.progress import console
 
 
-def record(run: Path, config: dict[str, Any], data: dict[str, str]) -> None:
+def record(run: Path, config: dict[str, Any], data: dict[str, str], write: bool) -> None:
     """Write RUN/experiment.json, or compare with the one that stands there once the run has saved a state.
 
     `config` and `data` (fingerprints) are what the result depends on: raises BadCheckpoint with every difference. Git
-    commit and package versions are noted once, for people.
+    commit and package versions are noted once, for people. All processes compare, one of them writes.
     """
     path = run / "experiment.json"
     if not path.exists() or not (run / "checkpoints").exists():
-        note = {"config": config, "data": data, "commit": _commit(), "versions": _versions()}
-        return write_atomic(path, json.dumps(note, indent=1).encode())
+        if write:
+            note = {"config": config, "data": data, "commit": _commit(), "versions": _versions()}
+            write_atomic(path, json.dumps(note, indent=1).encode())
+        return
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
         changes = differences(recorded["config"], config) + differences(recorded["data"], data, "data.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 from rich.table import Table
 
 from competition.config import Config, describe, load
@@ -60,6 +60,13 @@ class Submission(Config):
     metric: MetricConfig = MetricConfig()
     """The contest's score."""
 
+    @model_validator(mode="after")
+    def _each_member_once(self) -> "Submission":
+        folders = [member.folder for member in self.members]
+        if len(set(folders)) < len(folders):
+            raise ValueError("a member is listed twice")
+        return self
+
 
 class Row(NamedTuple):
     """One line of the table: mean PSNR on the validation pictures in dB, seconds per picture, share of the vote."""
@@ -76,7 +83,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = ArgumentParser(prog="python -m competition.submit", description=__doc__ or "", epilog=keys)
     parser.add_argument("config", type=Path, help="YAML file that names the members")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example weights=uniform")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     submission = load(given.config, Submission, given.overrides)
     console.print(table(submit(submission), submission.metric))
 

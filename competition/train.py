@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = ArgumentParser(prog="python -m competition.train", description=__doc__ or "", epilog=keys)
     parser.add_argument("config", type=Path, help="YAML file with what differs from the defaults")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optimizer.lr=5e-5")
-    given = parser.parse_args(arguments)
+    given = parser.parse_intermixed_args(arguments)
     reuse_freed_memory()
     train(load(given.config, Experiment, given.overrides))
 
@@ -49,15 +49,19 @@ def train(experiment: Experiment) -> None:
     train_pairs, held_out = split(
         find_pairs(experiment.data.root, scale), experiment.data.validation, experiment.data.root, experiment.seed
     )
-    accelerator = Accelerator(mixed_precision=experiment.precision, log_with="tensorboard", project_dir=run)
+    # Said explicitly: on a machine without GPU, Accelerate would otherwise take several processes for several runs.
+    cpu = not torch.cuda.is_available()
+    accelerator = Accelerator(cpu=cpu, mixed_precision=experiment.precision, log_with="tensorboard", project_dir=run)
+    torch.backends.cudnn.deterministic = True  # a resumed run shall end with the bits of an uninterrupted one
     if experiment.batch % accelerator.num_processes:
         raise UsageError(
             f"batch: {experiment.batch} cannot be shared by {accelerator.num_processes} processes. Change it"
         )
+    # Where the data lies and how many workers cut it do not change the result.
+    config = experiment.model_dump(mode="json", exclude={"runs": True, "data": {"root", "workers"}})
+    data = {"train": fingerprint(train_pairs), "validation": fingerprint(held_out)}
+    record(run, config, data, write=accelerator.is_main_process)
     if accelerator.is_main_process:
-        # Where the data lies and how many workers cut it do not change the result.
-        config = experiment.model_dump(mode="json", exclude={"runs": True, "data": {"root", "workers"}})
-        record(run, config, {"train": fingerprint(train_pairs), "validation": fingerprint(held_out)})
         write_atomic(run / "validation.txt", "".join(f"{pair.name}\n" for pair in held_out).encode())
     accelerator.wait_for_everyone()
 
@@ -70,9 +74,7 @@ def train(experiment: Experiment) -> None:
         say(accelerator, f"warning: {line}")
     log = Log(accelerator, run / "metrics.jsonl", step)
     if step == experiment.steps and log.validated(step):
-        say(accelerator, f"{run}: complete at step {step}, {_best(run)}")
-        accelerator.end_training()
-        return
+        return _finish(accelerator, run, model, optimizer)
 
     pictures = load_pairs(train_pairs, scale)
     validation = Validation(experiment, run, load_pairs(held_out, scale))
@@ -82,7 +84,7 @@ def train(experiment: Experiment) -> None:
     if step and _due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
         validation.run(accelerator, training.ema, step, log)
     started, first = time.monotonic(), step
-    with progress() as bar:
+    with progress(shown=accelerator.is_main_process) as bar:
         task = bar.add_task(experiment.name, total=experiment.steps, completed=step)
         for low, high in loader:
             lr = experiment.optimizer.lr * experiment.schedule.factor(step)
@@ -100,32 +102,38 @@ def train(experiment: Experiment) -> None:
             if _due(step, experiment.log_every, experiment.steps):
                 rate = (step - first) / (time.monotonic() - started)
                 speed = {"steps_per_s": round(rate, 3), "eta_s": round((experiment.steps - step) / rate)}
-                log.write(step, lr=lr, loss=loss.item(), grad_norm=gradient.item(), **speed)
+                mean = accelerator.reduce(loss.detach(), "mean").item()
+                log.write(step, lr=lr, loss=mean, grad_norm=gradient.item(), **speed)
             validating = _due(step, experiment.validate_every, experiment.steps)
             saving = validating or stopping or _due(step, experiment.save_every, experiment.steps)
             if saving and accelerator.is_main_process:
                 checkpoints.save(run / "checkpoints", training, _description(experiment, step))
             if stopping:
+                accelerator.wait_for_everyone()
                 raise Stopped(f"{run}: stopped by a signal, saved at step {step}. Run the same command again to go on")
             if validating:
                 validation.run(accelerator, training.ema, step, log)
-    say(accelerator, f"{run}: complete at step {step}, {_best(run)}")
-    # Freed before the processes part: two-process runs can otherwise hang at exit.
-    accelerator.free_memory()
-    accelerator.end_training()
+    _finish(accelerator, run, model, optimizer)
 
 
 class StopSignal:
-    """Notes SIGINT and SIGTERM so that the loop can finish its step; a second one ends the process at once."""
+    """Notes SIGINT and SIGTERM so that the loop can finish its step; a second request ends the process at once."""
+
+    # Job managers signal the launcher and its processes, and the launcher passes its own signal on: one request.
+    SAME_REQUEST = 5.0
 
     def __init__(self) -> None:
         self.requested = False
+        self._since = 0.0
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.requested = True
-        signal.signal(number, signal.SIG_DFL)
+        if self.requested and time.monotonic() - self._since > self.SAME_REQUEST:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        elif not self.requested:
+            self.requested, self._since = True, time.monotonic()
 
 
 class Validation:
@@ -151,6 +159,7 @@ class Validation:
             content = weights.Weights(network.state_dict(), {}, _description(self.experiment, step, score))
             write_atomic(path, weights.encode(content))
         log.write(step, psnr=mean)
+        accelerator.wait_for_everyone()
 
 
 def _network(experiment: Experiment, accelerator: Accelerator) -> nn.Module:
@@ -160,6 +169,10 @@ def _network(experiment: Experiment, accelerator: Accelerator) -> nn.Module:
     if experiment.pretrained:
         state = pretrained.state_for(experiment.pretrained, experiment.model)
         say(accelerator, weights.load_state(network, state, experiment.pretrained, experiment.pretrained_partial))
+    if not any(True for _ in network.parameters()):
+        raise UsageError(
+            f"model.name: {experiment.model.name} has nothing to train. Choose another, or use it with infer"
+        )
     return network
 
 
@@ -178,15 +191,19 @@ def _loader(
     )
 
 
+def _finish(accelerator: Accelerator, run: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    if accelerator.is_main_process:
+        best = weights.read(run / "best.safetensors").description
+        score = f"best {best.score.value:.4f} dB at step {best.step} ({best.score.definition})" if best.score else ""
+        say(accelerator, f"{run}: complete, {score}")
+    # Freed before the processes part: two-process runs can otherwise hang at exit.
+    accelerator.free_memory(model, optimizer)
+    accelerator.end_training()
+
+
 def _score(path: Path) -> float:
     score = weights.read(path).description.score
     return score.value if score else float("-inf")
-
-
-def _best(run: Path) -> str:
-    description = weights.read(run / "best.safetensors").description
-    assert description.score is not None
-    return f"best {description.score.value:.4f} dB at step {description.step} ({description.score.definition})"
 
 
 def _description(experiment: Experiment, step: int, score: weights.Score | None = None) -> weights.Description:

@@ -1,6 +1,9 @@
 """Fixtures that several tests share: the photographs of the shared data folder and small contests made on the spot."""
 
 import os
+
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read by torch when it is imported: all tests, processes too, run on the CPU
+
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path

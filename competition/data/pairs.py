@@ -79,6 +79,8 @@ def split(pairs: Sequence[Pair], validation: Path | float, root: Path, seed: int
 
 def read_names(path: Path) -> set[str]:
     """The picture names listed in a text file, one a line; raises BadInput when it cannot be read."""
+    if not path.is_file():
+        raise BadInput(f"{path}: no such file. Write one picture name a line, or give a share of the pairs")
     try:
         return set(path.read_text(encoding="utf-8").splitlines()) - {""}
     except (OSError, UnicodeDecodeError) as error:
