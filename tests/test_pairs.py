@@ -444,7 +444,7 @@ def test_an_unknown_name_in_the_list_is_refused(tmp_path: Path) -> None:
 def test_a_list_that_cannot_be_read_is_refused(content: bytes | None, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / "validation.txt").write_bytes(content)
-    with pytest.raises(BadInput, match=r"validation.txt: cannot be read"):
+    with pytest.raises(BadInput, match=r"validation\.txt: (cannot be read|no such file)"):
         split(PAIRS, Path("validation.txt"), tmp_path, 0)
 
 
