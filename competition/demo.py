@@ -48,7 +48,7 @@ def draw_contest(output: Path, seed: int) -> None:
     record = output / "demo.json"
     state = {"seed": seed, "train": TRAIN, "validation": VALIDATION, "test": TEST, "complete": True}
     if record.exists() and record.read_text(encoding="utf-8") == json.dumps(state):
-        console.print(f"{output}: stands already", soft_wrap=True)
+        console.print(f"{output}: stands already")
         return
     if not record.exists() and next(output.rglob("*.png"), None):
         raise BadInput(f"{output}: holds pictures that are not the demo's. Choose another folder")

@@ -107,7 +107,7 @@ def infer(upscaler: Upscaler, pictures: Mapping[str, Path], source: Path, output
             write_record(output, record)
             done += 1
     kept = f"{len(pictures) - done - len(faults)} kept, {len(faults)} refused"
-    console.print(f"{output}: {done} enlarged in {time.monotonic() - begin:.1f} s, {kept}", soft_wrap=True)
+    console.print(f"{output}: {done} enlarged in {time.monotonic() - begin:.1f} s, {kept}")
     if faults:
         raise type(faults[0])(*[line for fault in faults for line in fault.lines])
 

@@ -90,4 +90,4 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 def say(accelerator: Accelerator, line: str) -> None:
     """Print a line, once however many processes there are."""
     if accelerator.is_main_process:
-        console.print(line, soft_wrap=True)
+        console.print(line)

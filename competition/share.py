@@ -27,7 +27,7 @@ def share(source: Path, output: Path) -> None:
     halved = {name: tensor.half() for name, tensor in (content.ema or content.weights).items()}
     encoded = weights.encode(weights.Weights(halved, {}, content.description))
     write_atomic(output, encoded)
-    console.print(f"{output}: {len(encoded):,} bytes", soft_wrap=True)
+    console.print(f"{output}: {len(encoded):,} bytes")
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def submit(submission: Submission) -> list[Row]:
     pack(output, pictures)
     verify(output, sizes)
     write_atomic(output.with_name(f"{output.name}.json"), _report(submission, rows).encode())
-    console.print(f"{output}: {len(pictures)} pictures, {output}.zip; read back and checked", soft_wrap=True)
+    console.print(f"{output}: {len(pictures)} pictures, {output}.zip; read back and checked")
     return rows
 
 
