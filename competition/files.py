@@ -1,5 +1,6 @@
 """Files and folders that appear whole or not at all."""
 
+import contextlib
 import hashlib
 import os
 import shutil
@@ -12,17 +13,22 @@ from competition.errors import StorageError
 def write_atomic(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name beside `path`, flush it to disk, then rename it into place.
 
-    A crash at any moment leaves either the old file or the new one. Raises OSError when the disk refuses.
+    A crash at any moment leaves either the old file or the new one. Raises OSError that names `path` when the disk
+    refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Without the name itself, which may already be as long as the disk allows.
     temporary = path.with_name(f".tmp_{os.getpid()}_{threading.get_ident()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_synced(temporary, content)
         os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        error.filename = str(path)  # the user knows nothing of the temporary file
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_synced(path: Path, content: bytes) -> None:

@@ -388,6 +388,14 @@ def test_a_fault_is_one_line_and_an_exit_code(tmp_path, arguments, code, words):
     assert words.lower() in done.stderr.lower()
 
 
+def test_a_disk_that_refuses_is_named_with_the_file_that_was_meant(contest, tmp_path):
+    (tmp_path / "out").write_text("a file where a folder should be")
+    done = command("infer", "bicubic", "--input", contest() / "train/lr", "--output", tmp_path / "out")
+    assert done.returncode == 5
+    assert done.stderr.startswith(f"error: {tmp_path / 'out'}") and len(done.stderr.splitlines()) == 1
+    assert ".tmp" not in done.stderr
+
+
 def test_the_main_path_needs_neither_basicsr_nor_timm_nor_torchvision(contest, tmp_path):
     root = contest(count=4)
     (root / "test").mkdir()
