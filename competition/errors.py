@@ -8,7 +8,19 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
+
+
+class Fault(NamedTuple):
+    """One thing wrong with one file: `kind` is a short name for tables, the rest makes the line a user reads."""
+
+    kind: str
+    subject: str
+    cause: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.cause}. {self.mend}"
 
 
 class CompetitionError(Exception):
@@ -28,9 +40,13 @@ class UsageError(CompetitionError):
 
 
 class BadInput(CompetitionError):
-    """A picture, a pair or a folder that cannot be used."""
+    """A picture, a pair or a folder that cannot be used; `faults` are those that have a kind of their own."""
 
     code = 3
+
+    def __init__(self, *lines: str | Fault) -> None:
+        super().__init__(*map(str, lines))
+        self.faults = [line for line in lines if isinstance(line, Fault)]
 
 
 class BadCheckpoint(CompetitionError):
