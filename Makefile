@@ -23,7 +23,7 @@ LAUNCH := $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo train infer evaluate submit pretrained test test-slow lint bench results clean
+.PHONY: help install install-dev demo prepare train infer evaluate submit pretrained test test-slow lint bench results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -51,6 +51,9 @@ install-dev: .venv/installed-dev  ## and with what tests and lint need
 
 demo: install  ## draw the built-in demo contest (only where DATA=data/demo)
 	@if [ '$(patsubst %/,%,$(DATA))' = data/demo ]; then $(BIN)/python -m competition.demo data/demo; fi
+
+prepare: demo  ## decode DATA's pairs into its pixel store and verify it; train does the first by itself
+	$(BIN)/python -m competition.prepare $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)
 
 train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes
 	$(LAUNCH) competition.train $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from competition.config import Config
+from competition.data.preparation import StoreKind
+from competition.data.sampling import SamplingConfig, UniformConfig
 from competition.losses import LossConfig, MSEConfig
 from competition.metrics import MetricConfig
 from competition.models import ModelConfig
@@ -22,8 +24,32 @@ class DataConfig(Config):
     """Share of the pairs held out, or a text file in `root` that lists their names."""
     high_patch: int = Field(256, ge=8)
     """Side of a high patch in pixels."""
+    sampling: SamplingConfig = UniformConfig()
+    channel_shuffle: float = Field(0, ge=0, le=1)
+    """Share of the patches whose colour channels change places."""
+    gain: float = Field(0, ge=0, lt=1)
+    """Patches are darkened by a factor drawn from [1 - gain, 1]."""
+    store: StoreKind = "disk"
+    """Where decoded pixels are: disk (prepared once, shared), memory (read at each start), none (decoded each time)."""
+    cache: Path | None = None
+    """Folder of the prepared pixels, one for each `root`; null is ROOT/store."""
     workers: int = Field(2, ge=0)
     """Processes that cut patches; 0 cuts them in the training process."""
+
+    def prepared(self, scale: int) -> Path:
+        """Folder of the store for pairs of this scale."""
+        return (self.cache or self.root / "store") / f"x{scale}"
+
+
+class StageConfig(Config):
+    """Patch size and batch from a step on."""
+
+    from_step: int = Field(ge=1)
+    """First optimiser step of the stage."""
+    high_patch: int = Field(ge=8)
+    """Side of a high patch in pixels."""
+    batch: int = Field(ge=1)
+    """Patches per optimiser step, over all processes."""
 
 
 class Experiment(Config):
@@ -48,6 +74,8 @@ class Experiment(Config):
     """Optimiser steps."""
     batch: int = Field(16, ge=1)
     """Patches per optimiser step, over all processes."""
+    stages: tuple[StageConfig, ...] = ()
+    """Other patch sizes and batches from later steps on, in order."""
     ema: float = Field(0.999, ge=0, lt=1)
     """Decay of the averaged weights, which validation and inference use."""
     precision: Literal["no", "bf16"] = "no"
@@ -62,7 +90,16 @@ class Experiment(Config):
     """The contest's score, by which the best weights are chosen."""
 
     @model_validator(mode="after")
-    def _patch_fits_scale(self) -> "Experiment":
-        if self.data.high_patch % self.model.scale:
-            raise ValueError(f"data.high_patch {self.data.high_patch} is no multiple of the scale {self.model.scale}")
+    def _stages_fit(self) -> "Experiment":
+        for stage in self.all_stages():
+            if stage.high_patch % self.model.scale:
+                raise ValueError(f"high_patch {stage.high_patch} is no multiple of the scale {self.model.scale}")
+        starts = [stage.from_step for stage in self.stages]
+        if starts != sorted(set(starts)):
+            raise ValueError(f"stages begin at steps {starts}, which do not follow each other")
         return self
+
+    def all_stages(self) -> list[StageConfig]:
+        """The stages from step 0 on; the first has `data.high_patch` and `batch`."""
+        first = StageConfig.model_construct(from_step=0, high_patch=self.data.high_patch, batch=self.batch)
+        return [first, *self.stages]

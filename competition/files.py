@@ -1,10 +1,13 @@
 """Files and folders that appear whole or not at all."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
+import platform
 import shutil
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from competition.errors import StorageError
@@ -70,3 +73,23 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone; the system lets go of it when the process ends, however it ends.
+
+    Raises StorageError that names the process which holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read() or "another process"
+            raise StorageError(f"{folder}: locked by {holder}. Wait until it has finished") from error
+        file.truncate(0)
+        file.write(f"pid {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield

@@ -1,8 +1,11 @@
-"""Keeps freed memory for the next tensor instead of giving it back to the system."""
+"""What the system's memory manager is told: keep freed memory, fetch mapped pages ahead."""
 
 import ctypes
+import mmap
 import platform
 
+_madvise = ctypes.CDLL(None).madvise
+_madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # malloc.h of glibc
 _NEVER = 2**31 - 1
 
@@ -17,3 +20,16 @@ def reuse_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_MAX, 0)
         libc.mallopt(_M_TRIM_THRESHOLD, _NEVER)
+
+
+def will_need(address: int, length: int) -> None:
+    """Start reading mapped pages from disk, without waiting for them."""
+    # Advice that the system refuses costs speed only, here and below.
+    first = address - address % mmap.PAGESIZE
+    _madvise(first, address + length - first, mmap.MADV_WILLNEED)
+
+
+def random_access(address: int, length: int) -> None:
+    """Say that mapped pages are read here and there: none is fetched that nobody asked for."""
+    first = address - address % mmap.PAGESIZE
+    _madvise(first, address + length - first, mmap.MADV_RANDOM)

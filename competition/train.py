@@ -6,16 +6,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from competition import checkpoints, pretrained, weights
 from competition.config import describe, load
-from competition.data.pairs import Pictures, find_pairs, fingerprint, load_pairs, split
-from competition.data.patches import Patches, StepBatches
+from competition.data.pairs import Pair, find_pairs, fingerprint, split
+from competition.data.patches import Patches, Photometry, Share, Stage, loader
+from competition.data.preparation import difficulty_maps, prepare, sources
+from competition.data.sources import Source
 from competition.ensemble import enlarge
 from competition.errors import ArgumentParser, NumericalError, Stopped, UsageError, run_command
 from competition.experiment import Experiment
@@ -43,24 +45,28 @@ def train(experiment: Experiment) -> None:
 
     Raises Stopped after SIGINT or SIGTERM, with the state saved; NumericalError when a step is not finite.
     """
-    stop = StopSignal()
     run = experiment.runs / experiment.name
-    scale = experiment.model.scale
-    train_pairs, held_out = split(
-        find_pairs(experiment.data.root, scale), experiment.data.validation, experiment.data.root, experiment.seed
-    )
+    scale, data = experiment.model.scale, experiment.data
     # Said explicitly: on a machine without GPU, Accelerate would otherwise take several processes for several runs.
     cpu = not torch.cuda.is_available()
     accelerator = Accelerator(cpu=cpu, mixed_precision=experiment.precision, log_with="tensorboard", project_dir=run)
     torch.backends.cudnn.deterministic = True  # a resumed run shall end with the bits of an uninterrupted one
-    if experiment.batch % accelerator.num_processes:
-        raise UsageError(
-            f"batch: {experiment.batch} cannot be shared by {accelerator.num_processes} processes. Change it"
-        )
-    # Where the data lies and how many workers cut it do not change the result.
-    config = experiment.model_dump(mode="json", exclude={"runs": True, "data": {"root", "workers"}})
-    data = {"train": fingerprint(train_pairs), "validation": fingerprint(held_out)}
-    record(run, config, data, write=accelerator.is_main_process)
+    for stage in experiment.all_stages():
+        if stage.batch % accelerator.num_processes:
+            raise UsageError(
+                f"batch: {stage.batch} cannot be shared by {accelerator.num_processes} processes. Change it"
+            )
+    pairs = find_pairs(data.root, scale)
+    if accelerator.is_main_process:
+        prepare(pairs, scale, data.prepared(scale), pixels=data.store == "disk")
+    accelerator.wait_for_everyone()
+    train_pairs, held_out = split(pairs, data.validation, data.root, experiment.seed)
+    stop = StopSignal()
+    # Where the data lies and who cuts it do not change the result.
+    elsewhere: Any = {"runs": True, "data": {"root", "store", "cache", "workers"}}
+    config = experiment.model_dump(mode="json", exclude=elsewhere)
+    fingerprints = {"train": fingerprint(train_pairs), "validation": fingerprint(held_out)}
+    record(run, config, fingerprints, write=accelerator.is_main_process)
     if accelerator.is_main_process:
         write_atomic(run / "validation.txt", "".join(f"{pair.name}\n" for pair in held_out).encode())
     accelerator.wait_for_everyone()
@@ -76,21 +82,22 @@ def train(experiment: Experiment) -> None:
     if step == experiment.steps and log.validated(step):
         return _finish(accelerator, run, model, optimizer)
 
-    pictures = load_pairs(train_pairs, scale)
-    validation = Validation(experiment, run, load_pairs(held_out, scale))
-    loader = _loader(experiment, accelerator, pictures, step)
+    patches = _patches(experiment, train_pairs, Share(accelerator.process_index, accelerator.num_processes))
+    validation = Validation(experiment, run, sources(data.store, held_out, scale, data.prepared(scale)))
+    batches = loader(patches, step, experiment.steps, data.workers, pin_memory=accelerator.device.type == "cuda")
     criterion = experiment.loss.build()
-    say(accelerator, f"{run}: step {step} of {experiment.steps}, {len(pictures)} pairs, {accelerator.device}")
+    say(accelerator, f"{run}: step {step} of {experiment.steps}, {len(train_pairs)} pairs, {accelerator.device}")
     if step and _due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
         validation.run(accelerator, training.ema, step, log)
     started, first = time.monotonic(), step
     with progress(shown=accelerator.is_main_process) as bar:
         task = bar.add_task(experiment.name, total=experiment.steps, completed=step)
-        for low, high in loader:
+        for batch in batches:
+            low, high = batch.floats(accelerator.device)
             lr = experiment.optimizer.lr * experiment.schedule.factor(step)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            loss = criterion(model(_to_float(low, accelerator)), _to_float(high, accelerator))
+            loss = criterion(model(low), high)
             accelerator.backward(loss)
             gradient = nn.utils.get_total_norm([p.grad for p in training.model.parameters() if p.grad is not None])
             stopping = _agree(accelerator, loss, gradient, stop.requested, step)
@@ -139,7 +146,7 @@ class StopSignal:
 class Validation:
     """The contest's metric on whole frames, spread over the processes; keeps the best weights."""
 
-    def __init__(self, experiment: Experiment, run: Path, pictures: Sequence[Pictures]) -> None:
+    def __init__(self, experiment: Experiment, run: Path, pictures: Sequence[Source]) -> None:
         self.experiment = experiment
         self.run_folder = run
         self.pictures = pictures
@@ -149,7 +156,7 @@ class Validation:
         network.eval()
         scores = torch.zeros(len(self.pictures), dtype=torch.float64, device=accelerator.device)
         for index in range(accelerator.process_index, len(self.pictures), accelerator.num_processes):
-            _, low, high = self.pictures[index]
+            _, low, high = self.pictures[index].whole()
             prediction = enlarge(network, to_tensor(low).to(accelerator.device), self.experiment.model.scale)
             scores[index] = self.experiment.metric.psnr(quantize(prediction, 8), high)
         mean = float(accelerator.reduce(scores, "sum").mean())
@@ -176,19 +183,15 @@ def _network(experiment: Experiment, accelerator: Accelerator) -> nn.Module:
     return network
 
 
-def _loader(
-    experiment: Experiment, accelerator: Accelerator, pictures: Sequence[Pictures], step: int
-) -> DataLoader[tuple[Tensor, Tensor]]:
-    """This process's share of the batches of steps `step` and after."""
-    scale = experiment.model.scale
-    share = StepBatches(step, experiment.steps, experiment.batch, accelerator.process_index, accelerator.num_processes)
-    return DataLoader(
-        Patches(pictures, experiment.data.high_patch // scale, scale, experiment.seed),
-        batch_sampler=share,
-        num_workers=experiment.data.workers,
-        worker_init_fn=_ignore_signals,
-        pin_memory=accelerator.device.type == "cuda",
-    )
+def _patches(experiment: Experiment, pairs: Sequence[Pair], share: Share) -> Patches:
+    """The batches of the training pairs, of which this process has its share."""
+    data, scale = experiment.data, experiment.model.scale
+    pictures = sources(data.store, pairs, scale, data.prepared(scale))
+    sizes = [picture.size for picture in pictures]
+    sampling = data.sampling.build(sizes, lambda: difficulty_maps(pairs, data.prepared(scale)))
+    stages = [Stage(s.from_step, s.high_patch // scale, s.batch) for s in experiment.all_stages()]
+    photometry = Photometry(data.channel_shuffle, data.gain)
+    return Patches(pictures, sampling, stages, scale, experiment.seed, photometry, share)
 
 
 def _finish(accelerator: Accelerator, run: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -214,12 +217,6 @@ def _due(step: int, every: int, last: int) -> bool:
     return step % every == 0 or step == last
 
 
-def _to_float(pixels: Tensor, accelerator: Accelerator) -> Tensor:
-    """uint8 (N, 3, H, W) to float32 in [0, 1] on the device: bytes travel, floats do not."""
-    moved = pixels.to(accelerator.device, non_blocking=True, memory_format=torch.channels_last)
-    return moved.float() / 255
-
-
 def _agree(accelerator: Accelerator, loss: Tensor, gradient: Tensor, stop: bool, step: int) -> bool:
     """Whether any process was asked to stop; raises NumericalError on all when a value is not finite on one."""
     broken = not (torch.isfinite(loss) and torch.isfinite(gradient))
@@ -230,12 +227,6 @@ def _agree(accelerator: Accelerator, loss: Tensor, gradient: Tensor, stop: bool,
             "Lower optimizer.lr; the last saved state is good"
         )
     return bool(votes[1])
-
-
-def _ignore_signals(worker: int) -> None:
-    # A Ctrl-C reaches the whole process group; the workers go on until the training process has saved and ends them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

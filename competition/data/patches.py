@@ -1,17 +1,46 @@
-"""Paired patches: sample n of a run is a pure function of (seed, n)."""
+"""Paired patches in whole batches: what a step sees is a pure function of (seed, step)."""
 
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from competition.data.augment import turn
-from competition.data.pairs import Pictures
+from competition.data.augment import CHANNEL_ORDERS, reorder_channels, turn
+from competition.data.sampling import Numbers, Sampling
+from competition.data.sources import Source
 from competition.errors import BadInput
 from competition.geometry import SYMMETRIES
+from competition.images import Bytes
+
+
+class Stage(NamedTuple):
+    """From optimiser step `start` on: the side of a low patch in pixels, and patches a step over all processes."""
+
+    start: int
+    low_size: int
+    batch: int
+
+
+class Photometry(NamedTuple):
+    """Share of patches whose channels change places, and by how much at most a patch is darkened; both in [0, 1]."""
+
+    channel_shuffle: float = 0.0
+    gain: float = 0.0
+
+
+class Share(NamedTuple):
+    """Which part of every batch a process cuts."""
+
+    rank: int = 0
+    processes: int = 1
+
+
+AS_IT_IS = Photometry()
+WHOLE = Share()
 
 
 class Sample(NamedTuple):
@@ -23,58 +52,114 @@ class Sample(NamedTuple):
     symmetry: str
 
 
-class Patches(Dataset[tuple[Tensor, Tensor]]):
-    """An endless list of paired patches; every crop position of every picture is equally likely."""
+class Batch(NamedTuple):
+    """uint8 patches (B, 3, size, size), low and high, channels last in memory; `gain` (B, 1, 1, 1) where it is used."""
 
-    def __init__(self, pictures: Sequence[Pictures], low_size: int, scale: int, seed: int) -> None:
-        """Cut `low_size` squares; raises BadInput that lists the pictures smaller than that."""
-        small = [p for p in pictures if min(p.low.shape[:2]) < low_size]
+    low: Tensor
+    high: Tensor
+    gain: Tensor | None
+
+    def floats(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Both as float32 in [0, 1] on `device`: bytes travel, floats do not."""
+        low, high = (part.to(device, non_blocking=True).to(torch.float32).div_(255) for part in (self.low, self.high))
+        if self.gain is not None:
+            gain = self.gain.to(device, non_blocking=True)
+            return low.mul_(gain), high.mul_(gain)
+        return low, high
+
+
+class Patches(Dataset[Batch]):
+    """An endless list of batches by optimiser step."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        sampling: Sampling,
+        stages: Sequence[Stage],
+        scale: int,
+        seed: int,
+        photometry: Photometry = AS_IT_IS,
+        share: Share = WHOLE,
+    ) -> None:
+        """`stages` begin with step 0 and follow each other; every batch is divisible by `share.processes`.
+
+        Raises BadInput that lists the pictures smaller than the largest patch.
+        """
+        largest = max(stage.low_size for stage in stages)
+        small = [source for source in sources if min(source.size) < largest]
         if small:
-            lines = [
-                f"{p.name}: {p.low.shape[1]}x{p.low.shape[0]} is smaller than a patch of {low_size}" for p in small
-            ]
-            raise BadInput(*[f"{line}. Choose a smaller data.high_patch or remove it" for line in lines])
-        self.pictures = pictures
-        self.low_size = low_size
+            lines = [f"{s.name}: {s.size[1]}x{s.size[0]} is smaller than a patch of {largest}" for s in small]
+            raise BadInput(*[f"{line}. Choose a smaller high_patch or remove it" for line in lines])
+        self.sources = sources
+        self.sampling = sampling
+        self.stages = stages
         self.scale = scale
         self.seed = seed
-        rows_columns = [(p.low.shape[0] - low_size + 1, p.low.shape[1] - low_size + 1) for p in pictures]
-        self._columns = [columns for _, columns in rows_columns]
-        self._ends = np.cumsum([rows * columns for rows, columns in rows_columns])
+        self.photometry = photometry
+        self.share = share
 
-    def sample(self, n: int) -> Sample:
-        """Sample n, by a counter-based generator: no state, so workers, processes and resumes cannot change it."""
-        generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, n, 0, 0]))
-        position = int(generator.integers(self._ends[-1]))
-        picture = int(np.searchsorted(self._ends, position, side="right"))
-        top, left = divmod(position - int(self._ends[picture - 1] if picture else 0), self._columns[picture])
-        return Sample(picture, top, left, SYMMETRIES[generator.integers(len(SYMMETRIES))])
+    def stage(self, step: int) -> Stage:
+        """The stage that a step belongs to."""
+        return next(stage for stage in reversed(self.stages) if stage.start <= step)
 
-    def __getitem__(self, n: int) -> tuple[Tensor, Tensor]:
-        """uint8 (3, low_size, low_size) and (3, scale*low_size, scale*low_size)."""
-        picture, top, left, symmetry = self.sample(n)
-        _, low, high = self.pictures[picture]
-        size, scale = self.low_size, self.scale
-        low = low[top : top + size, left : left + size]
-        high = high[top * scale : (top + size) * scale, left * scale : (left + size) * scale]
-        turned = turn(low, high, symmetry)
-        return torch.from_numpy(turned[0]).permute(2, 0, 1), torch.from_numpy(turned[1]).permute(2, 0, 1)
+    def samples(self, step: int) -> list[Sample]:
+        """The whole batch of a step, over all processes."""
+        _, low_size, batch = self.stage(step)
+        numbers = self._numbers(step, 0, batch)
+        places = self.sampling.places(numbers[:, :3], low_size)
+        symmetries = (numbers[:, 3] * len(SYMMETRIES)).astype(int)
+        columns = (part.tolist() for part in (*places, symmetries))
+        return [Sample(*place, SYMMETRIES[symmetry]) for *place, symmetry in zip(*columns, strict=True)]  # type: ignore[call-arg]
+
+    def __getitem__(self, step: int) -> Batch:
+        """This process's part of the batch of a step."""
+        _, low_size, batch = self.stage(step)
+        count = batch // self.share.processes
+        part = slice(self.share.rank * count, (self.share.rank + 1) * count)
+        samples = self.samples(step)[part]
+        for picture, top, left, _ in samples:
+            self.sources[picture].expect(top, left, low_size)
+        low, high = (np.empty((count, size, size, 3), np.uint8) for size in (low_size, low_size * self.scale))
+        for index, (picture, top, left, symmetry) in enumerate(samples):
+            for patch, out in zip(self.sources[picture].cut(top, left, low_size), (low, high), strict=True):
+                turn(patch, symmetry, out[index])
+        gain = self._change_colours(low, high, step, part)
+        # Written with the channels last, as the networks want them.
+        return Batch(torch.from_numpy(low).permute(0, 3, 1, 2), torch.from_numpy(high).permute(0, 3, 1, 2), gain)
+
+    def _change_colours(self, low: Bytes, high: Bytes, step: int, part: slice) -> Tensor | None:
+        shuffle, gain = self.photometry
+        if not shuffle and not gain:
+            return None
+        numbers = self._numbers(step, 1, part.stop)[part]
+        for index in np.flatnonzero(numbers[:, 0] < shuffle):
+            order = CHANNEL_ORDERS[int(numbers[index, 1] * len(CHANNEL_ORDERS))]
+            reorder_channels(low[index], order)
+            reorder_channels(high[index], order)
+        return torch.from_numpy(1 - gain * numbers[:, 2].astype(np.float32)).view(-1, 1, 1, 1)
+
+    def _numbers(self, step: int, stream: int, count: int) -> Numbers:
+        """Random rows (count, 4) in [0, 1), by a counter-based generator: no state, so nothing can get out of step.
+
+        A row does not depend on how many are drawn. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011.
+        """
+        generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, stream, step, 0]))
+        return generator.random((count, 4))
 
 
-class StepBatches(Sampler[list[int]]):
-    """The sample numbers of one process for steps first..last-1: step s of B samples sees numbers s*B..s*B+B-1."""
+def loader(patches: Patches, first: int, last: int, workers: int, pin_memory: bool = False) -> DataLoader[Batch]:
+    """The batches of steps first..last-1; workers cut them ahead, and change nothing else."""
+    return DataLoader(
+        patches,
+        batch_size=None,
+        sampler=range(first, last),
+        num_workers=workers,
+        worker_init_fn=_ignore_signals,
+        pin_memory=pin_memory,
+    )
 
-    def __init__(self, first: int, last: int, batch: int, rank: int, processes: int) -> None:
-        self.first = first
-        self.last = last
-        self.batch = batch
-        self.share = batch // processes
-        self.rank = rank
 
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self.first, self.last):
-            start = step * self.batch + self.rank * self.share
-            yield list(range(start, start + self.share))
-
-    def __len__(self) -> int:
-        return self.last - self.first
+def _ignore_signals(worker: int) -> None:
+    # A Ctrl-C reaches the whole process group; the workers go on until the training process has saved and ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

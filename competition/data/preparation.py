@@ -1,0 +1,107 @@
+"""Fill the pixel store: decode, check and write every pair that is new or has changed."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Literal
+
+from competition.data.difficulty import difficulty_map
+from competition.data.pairs import Pair, _check_content
+from competition.data.sources import Files, Pictures, Source
+from competition.data.store import TILE, Map, Stored, encode, intact, lookup, path_of, read_fact
+from competition.errors import BadInput
+from competition.files import locked, require_space, write_atomic
+from competition.images import read_header, read_rgb
+from competition.progress import console, progress
+
+StoreKind = Literal["disk", "memory", "none"]
+# Decoding, hashing and writing leave Python's lock; each thread holds about a hundred megabytes at 2048 x 2048.
+THREADS = min(6, os.cpu_count() or 1)
+
+
+def prepare(pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool, verify: bool = False) -> None:
+    """Bring the store in `folder` up to date with the picture files; without `pixels` it holds facts only.
+
+    What is written stays when the work is cut short, and the next call goes on. With `verify` the bytes of what stands
+    are compared with their SHA-256. Raises BadInput that lists every damaged or mismatched pair, StorageError when
+    another process prepares the same folder or the disk is too small.
+    """
+    with locked(folder):
+        _remove_others(pairs, folder)
+        missing = [pair for pair in pairs if not _stands(pair, scale, folder, pixels, verify)]
+        if missing:
+            needed = sum(_bytes_needed(pair, scale, pixels) for pair in missing)
+            free = shutil.disk_usage(folder).free
+            console.print(f"{folder}: {len(missing)} pairs to decode, {needed / 1e9:.2f} of {free / 1e9:.2f} GB free")
+            require_space(folder, needed)
+            _write_all(missing, scale, folder, pixels)
+
+
+def sources(kind: StoreKind, pairs: Sequence[Pair], scale: int, folder: Path) -> list[Source]:
+    """The pairs as a prepared store of this kind gives them."""
+    if kind == "memory":
+        with ThreadPoolExecutor(THREADS) as pool:
+            return list(pool.map(lambda pair: Pictures(pair.name, read_rgb(pair.low), read_rgb(pair.high)), pairs))
+    if kind == "none":
+        return [Files(pair) for pair in pairs]
+    return [_stored(pair, scale, folder) for pair in pairs]
+
+
+def difficulty_maps(pairs: Sequence[Pair], folder: Path) -> list[Map]:
+    """What `difficulty_map` said of each pair when it was prepared."""
+    return [read_fact(path_of(folder, pair), "difficulty") for pair in pairs]
+
+
+def _remove_others(pairs: Sequence[Pair], folder: Path) -> None:
+    """Delete what an interrupted call left half written, and pairs that are gone."""
+    wanted = {path_of(folder, pair) for pair in pairs}
+    for path in [*folder.glob(".tmp_*"), *folder.glob("*.safetensors")]:
+        if path not in wanted:
+            path.unlink()
+
+
+def _stands(pair: Pair, scale: int, folder: Path, pixels: bool, verify: bool) -> bool:
+    path = path_of(folder, pair)
+    entry = lookup(path, pair, scale)
+    return entry is not None and (entry.pixels or not pixels) and (not verify or intact(path))
+
+
+def _stored(pair: Pair, scale: int, folder: Path) -> Stored:
+    path = path_of(folder, pair)
+    entry = lookup(path, pair, scale)
+    if entry is None or not entry.pixels:
+        raise BadInput(f"{pair.low}: changed while it was being read. Run the same command again")
+    return Stored(pair.name, path, entry)
+
+
+def _bytes_needed(pair: Pair, scale: int, pixels: bool) -> int:
+    """A little more than the pair's file will have."""
+    header = read_header(pair.low)
+    sides = [(header.height * times, header.width * times) for times in (1, scale)] if pixels else []
+    return 65_536 + sum(-(-height // TILE) * -(-width // TILE) * TILE * TILE * 3 for height, width in sides)
+
+
+def _write_all(pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool) -> None:
+    faults: list[str] = []
+    with progress() as bar, ThreadPoolExecutor(THREADS) as pool:
+        try:
+            work = [pool.submit(_write, pair, folder, pixels) for pair in pairs]
+            for done in bar.track(as_completed(work), total=len(work), description="prepare pairs"):
+                try:
+                    done.result()
+                except BadInput as error:
+                    faults.extend(error.lines)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    if faults:
+        raise BadInput(*sorted(faults))
+
+
+def _write(pair: Pair, folder: Path, pixels: bool) -> None:
+    pictures = Pictures(pair.name, read_rgb(pair.low), read_rgb(pair.high))
+    _check_content(pair, pictures, pictures.scale)
+    facts = {"difficulty": difficulty_map(pictures)}
+    write_atomic(path_of(folder, pair), encode(pair, pictures, pixels, **facts))

@@ -1,0 +1,79 @@
+"""Where the pixels of a pair come from: memory, the pixel store, or the picture files themselves."""
+
+from typing import NamedTuple, Protocol
+
+from competition.data.pairs import Pair
+from competition.images import Bytes, read_header, read_rgb
+
+
+class Source(Protocol):
+    """One pair, of which patches are cut."""
+
+    @property
+    def name(self) -> str:
+        """The file name both pictures share."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the low picture in pixels."""
+
+    def expect(self, top: int, left: int, size: int) -> None:
+        """Start fetching what `cut` with the same place will need."""
+
+    def cut(self, top: int, left: int, size: int) -> tuple[Bytes, Bytes]:
+        """The low patch (size, size, 3) at a corner in low pixels, and the high patch of the same place; read only."""
+
+    def whole(self) -> "Pictures":
+        """Both pictures in memory."""
+
+
+class Pictures(NamedTuple):
+    """A pair in memory: uint8 RGB (h, w, 3) and (scale*h, scale*w, 3)."""
+
+    name: str
+    low: Bytes
+    high: Bytes
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """See `Source`."""
+        return self.low.shape[:2]
+
+    @property
+    def scale(self) -> int:
+        """How many high pixels lie along one low pixel."""
+        return len(self.high) // len(self.low)
+
+    def expect(self, top: int, left: int, size: int) -> None:
+        """See `Source`: memory is ready."""
+
+    def cut(self, top: int, left: int, size: int) -> tuple[Bytes, Bytes]:
+        """See `Source`."""
+        bottom, right, scale = top + size, left + size, self.scale
+        high = self.high[top * scale : bottom * scale, left * scale : right * scale]
+        return self.low[top:bottom, left:right], high
+
+    def whole(self) -> "Pictures":
+        """See `Source`."""
+        return self
+
+
+class Files:
+    """A pair that stays in its files: every patch decodes both pictures."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.pair = pair
+        self.name = pair.name
+        header = read_header(pair.low)
+        self.size = (header.height, header.width)
+
+    def expect(self, top: int, left: int, size: int) -> None:
+        """See `Source`: nothing is fetched ahead."""
+
+    def cut(self, top: int, left: int, size: int) -> tuple[Bytes, Bytes]:
+        """See `Source`."""
+        return self.whole().cut(top, left, size)
+
+    def whole(self) -> Pictures:
+        """See `Source`."""
+        return Pictures(self.name, read_rgb(self.pair.low), read_rgb(self.pair.high))
