@@ -15,7 +15,8 @@ from competition.data.sources import Pictures
 from competition.images import Bytes
 from competition.memory import random_access, will_need
 
-VERSION = "1"
+VERSION = 1
+_KEY = "competition"
 # A tile of 64 x 64 pixels fills three pages of memory: a patch touches little beyond itself, in long runs of bytes.
 TILE = 64
 TILE_BYTES = TILE * TILE * 3
@@ -30,7 +31,6 @@ class Entry(NamedTuple):
     size: tuple[int, int]
     scale: int
     pixels: bool
-    sha256: str
 
 
 def path_of(folder: Path, pair: Pair) -> Path:
@@ -48,13 +48,13 @@ def encode(pair: Pair, pictures: Pictures, pixels: bool, **facts: npt.NDArray[An
         arrays |= {"high": _split(pictures.high), "low": _split(pictures.low)}
     metadata = {
         "version": VERSION,
-        "name": json.dumps(pair.name),
-        "size": json.dumps(pictures.size),
-        "scale": json.dumps(pictures.scale),
-        "sources": json.dumps(_sources(pair)),
+        "name": pair.name,
+        "size": pictures.size,
+        "scale": pictures.scale,
+        "sources": _sources(pair),
         "sha256": _digest(arrays),
     }
-    content = save(arrays, metadata)
+    content = save(arrays, {_KEY: json.dumps(metadata)})  # as one entry: safetensors shuffles several
     length = int.from_bytes(content[:8], "little")
     header = content[8 : 8 + length]
     start = json.loads(header)["high"]["data_offsets"][0] if pixels else 0
@@ -67,11 +67,11 @@ def lookup(path: Path, pair: Pair, scale: int) -> Entry | None:
     """The entry of a pair, or None where it is missing, broken, of another version, or older than its pictures."""
     try:
         with safe_open(path, framework="np") as file:
-            metadata = file.metadata()
+            metadata = json.loads(file.metadata()[_KEY])
             pixels = {"low", "high"} <= set(file.keys())
-        same = metadata["version"] == VERSION and json.loads(metadata["name"]) == pair.name
-        entry = Entry(tuple(json.loads(metadata["size"])), json.loads(metadata["scale"]), pixels, metadata["sha256"])
-        current = same and entry.scale == scale and json.loads(metadata["sources"]) == _sources(pair)
+        expected = {"version": VERSION, "name": pair.name, "scale": scale, "sources": _sources(pair)}
+        current = all(metadata[key] == value for key, value in expected.items())
+        entry = Entry(tuple(metadata["size"]), scale, pixels)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
     return entry if current else None
@@ -81,7 +81,7 @@ def intact(path: Path) -> bool:
     """Whether the bytes of a file are those that were written, by its SHA-256."""
     with safe_open(path, framework="np") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return bool(_digest(arrays) == file.metadata()["sha256"])
+        return bool(_digest(arrays) == json.loads(file.metadata()[_KEY])["sha256"])
 
 
 def read_fact(path: Path, name: str) -> npt.NDArray[Any]:

@@ -1,0 +1,301 @@
+"""The pixel store: it gives the pictures' own pixels, follows their changes, and is never half made."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import Contest, Texture
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from competition.data.pairs import Pair, find_pairs
+from competition.data.patches import Patches, Share, Stage
+from competition.data.preparation import StoreKind, difficulty_maps, prepare, sources
+from competition.data.sampling import Uniform
+from competition.data.sources import Pictures, Source
+from competition.data.store import Stored, encode, intact, lookup, path_of
+from competition.errors import BadInput, StorageError
+from competition.files import locked, sha256
+from competition.images import Bytes, read_rgb, write_png
+
+KINDS: tuple[StoreKind, ...] = ("disk", "memory", "none")
+
+
+@pytest.fixture
+def pairs(contest: Contest) -> list[Pair]:
+    return find_pairs(contest(4), 4)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def open_store(pairs: Sequence[Pair], folder: Path, kind: StoreKind = "disk") -> list[Source]:
+    prepare(pairs, 4, folder, pixels=kind == "disk")
+    return sources(kind, pairs, 4, folder)
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """Name and hash of everything a store holds, without the lock."""
+    return {path.name: sha256(path) for path in folder.iterdir() if path.name != ".lock"}
+
+
+# ---- pixels ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_gives_the_pixels_of_the_files(kind: StoreKind, pairs: list[Pair], folder: Path) -> None:
+    for pair, source in zip(pairs, open_store(pairs, folder, kind), strict=True):
+        assert (source.name, source.size) == (pair.name, (24, 24))
+        _, low, high = source.whole()
+        assert np.array_equal(low, read_rgb(pair.low))
+        assert np.array_equal(high, read_rgb(pair.high))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("rank", [0, 1])
+def test_every_kind_gives_the_same_batches(kind: StoreKind, rank: int, pairs: list[Pair], folder: Path) -> None:
+    expected = [Pictures(pair.name, read_rgb(pair.low), read_rgb(pair.high)) for pair in pairs]
+    batches = [
+        Patches(pictures, Uniform([(24, 24)] * 4), [Stage(0, 10, 6)], 4, 7, share=Share(rank, 2))
+        for pictures in (expected, open_store(pairs, folder, kind))
+    ]
+    for step in range(10):
+        for first, second in zip(batches[0][step][:2], batches[1][step][:2], strict=True):
+            assert torch.equal(first, second)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_any_patch_of_any_size_of_picture(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    scale = data.draw(st.sampled_from([1, 2, 3, 4]))
+    height, width = data.draw(st.integers(1, 140)), data.draw(st.integers(1, 140))
+    generator = np.random.default_rng(height * 1000 + width)
+    low = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    high = generator.integers(0, 256, (height * scale, width * scale, 3), dtype=np.uint8)
+    root = tmp_path_factory.mktemp("any")
+    (root / "picture").touch()
+    pair = Pair("any.png", root / "picture", root / "picture")
+    path = path_of(root, pair)
+    path.write_bytes(encode(pair, Pictures(pair.name, low, high), pixels=True))
+    entry = lookup(path, pair, scale)
+    assert entry is not None and intact(path)
+    stored, expected = Stored(pair.name, path, entry), Pictures(pair.name, low, high)
+    size = data.draw(st.integers(1, min(height, width)))
+    top, left = data.draw(st.integers(0, height - size)), data.draw(st.integers(0, width - size))
+    stored.expect(top, left, size)
+    for first, second in zip(stored.cut(top, left, size), expected.cut(top, left, size), strict=True):
+        assert np.array_equal(first, second)
+    for first, second in zip(stored.whole()[1:], expected[1:], strict=True):
+        assert np.array_equal(first, second)
+
+
+def test_thousands_of_pairs_do_not_exhaust_open_files(pairs: list[Pair], folder: Path) -> None:
+    stored = open_store(pairs, folder)
+    before = len(os.listdir("/proc/self/fd"))
+    for source in stored:
+        source.cut(0, 0, 8)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_store_without_pixels_is_small_and_is_filled_when_they_are_wanted(pairs: list[Pair], folder: Path) -> None:
+    prepare(pairs, 4, folder, pixels=False)
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 40_000
+    with pytest.raises(BadInput):
+        sources("disk", pairs, 4, folder)
+    assert np.array_equal(open_store(pairs, folder)[0].whole().high, read_rgb(pairs[0].high))
+    before = files_of(folder)
+    prepare(pairs, 4, folder, pixels=False)
+    assert files_of(folder) == before
+
+
+def test_difficulty_is_the_squared_error_of_bicubic_by_cell(contest: Contest, folder: Path) -> None:
+    root = contest(1)
+    low = np.full((32, 48, 3), 100, np.uint8)
+    high = np.full((128, 192, 3), 100, np.uint8)
+    high[64:128, 128:192] = np.where(np.indices((64, 64)).sum(0) % 2, 110, 90)[..., None]
+    write_png(root / "train/lr/000.png", low)
+    write_png(root / "train/hr/000.png", high)
+    pairs = find_pairs(root, 4)
+    prepare(pairs, 4, folder, pixels=False)
+    (grid,) = difficulty_maps(pairs, folder)
+    assert np.array_equal(grid, [[0, 0, 0], [0, 0, 100]])
+
+
+# ---- changes --------------------------------------------------------------------------------------------------------
+
+
+def test_what_stands_is_left_alone_and_the_same_pictures_give_the_same_bytes(pairs: list[Pair], folder: Path) -> None:
+    prepare(pairs, 4, folder, pixels=True)
+    times = {path: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
+    first = files_of(folder)
+    prepare(pairs, 4, folder, pixels=True, verify=True)
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")} == times
+    shutil.rmtree(folder)
+    prepare(pairs, 4, folder, pixels=True)
+    assert files_of(folder) == first and len(first) == 4
+
+
+def test_a_changed_picture_is_decoded_again_and_no_other(pairs: list[Pair], folder: Path, texture: Texture) -> None:
+    prepare(pairs, 4, folder, pixels=True)
+    kept = files_of(folder)
+    low = read_rgb(pairs[1].low)
+    low[3, 3] ^= 1
+    write_png(pairs[1].low, low)
+    assert np.array_equal(open_store(pairs, folder)[1].whole().low, low)
+    changed = {name for name, digest in files_of(folder).items() if kept[name] != digest}
+    assert changed == {path_of(folder, pairs[1]).name}
+
+
+def test_pairs_that_are_gone_and_leftovers_are_removed(pairs: list[Pair], folder: Path) -> None:
+    prepare(pairs, 4, folder, pixels=True)
+    (folder / ".tmp_123_456").write_bytes(b"half")
+    prepare(pairs[1:], 4, folder, pixels=True)
+    assert set(files_of(folder)) == {path_of(folder, pair).name for pair in pairs[1:]}
+
+
+def crafted(content: bytes, kind: str) -> bytes:
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    facts = json.loads(header["__metadata__"]["competition"])
+    match kind:
+        case "empty":
+            return b""
+        case "cut":
+            return content[:-1]
+        case "another version":
+            facts["version"] = 0
+        case "another name":
+            facts["name"] = "other.png"
+        case "another scale":
+            facts["scale"] = 2
+        case "no metadata":
+            facts = {}
+        case "a pickle":
+            return b"\x80\x04\x95cos\nsystem\n."
+        case "endless header":
+            return b"\xff" * 8 + content[8:]
+    header["__metadata__"]["competition"] = json.dumps(facts)
+    return content[:8] + json.dumps(header, separators=(",", ":")).encode().ljust(length) + content[8 + length :]
+
+
+KINDS_OF_DAMAGE = ["empty", "cut", "another version", "another name", "another scale", "no metadata"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS_OF_DAMAGE, "a pickle", "endless header"])
+def test_files_that_are_not_whole_or_not_ours_are_made_again(kind: str, pairs: list[Pair], folder: Path) -> None:
+    prepare(pairs, 4, folder, pixels=True)
+    expected = files_of(folder)
+    path = path_of(folder, pairs[2])
+    path.write_bytes(crafted(path.read_bytes(), kind))
+    assert lookup(path, pairs[2], 4) is None
+    prepare(pairs, 4, folder, pixels=True)
+    assert files_of(folder) == expected
+
+
+def test_a_flipped_bit_is_found_by_verification(pairs: list[Pair], folder: Path) -> None:
+    prepare(pairs, 4, folder, pixels=True)
+    expected = files_of(folder)
+    path = path_of(folder, pairs[2])
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 4
+    path.write_bytes(content)
+    prepare(pairs, 4, folder, pixels=True, verify=True)
+    assert files_of(folder) == expected
+
+
+# ---- faults ---------------------------------------------------------------------------------------------------------
+
+
+def damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_all_damaged_pairs_are_listed_and_the_others_written(pairs: list[Pair], folder: Path) -> None:
+    damage(pairs[1].low)
+    damage(pairs[3].high)
+    with pytest.raises(BadInput) as refusal:
+        prepare(pairs, 4, folder, pixels=True)
+    assert [line.split(": damaged")[0] for line in refusal.value.lines] == [str(pairs[3].high), str(pairs[1].low)]
+    assert set(files_of(folder)) == {path_of(folder, pair).name for pair in (pairs[0], pairs[2])}
+
+
+def test_a_second_preparation_is_told_who_holds_the_folder(pairs: list[Pair], folder: Path) -> None:
+    with locked(folder), pytest.raises(StorageError, match=rf"locked by pid {os.getpid()} on \S+\. Wait"):
+        prepare(pairs, 4, folder, pixels=True)
+    prepare(pairs, 4, folder, pixels=True)
+
+
+def test_a_disk_too_small_is_refused_before_anything_is_written(
+    pairs: list[Pair], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6 - 1000, 1000))
+    with pytest.raises(StorageError, match=r"needs [\d,]+ bytes, 1,000 are free"):
+        prepare(pairs, 4, folder, pixels=True)
+    assert files_of(folder) == {}
+
+
+# ---- killed ---------------------------------------------------------------------------------------------------------
+
+PREPARE = """
+import sys
+from pathlib import Path
+from competition.data.pairs import find_pairs
+from competition.data.preparation import prepare
+print("ready", flush=True)
+prepare(find_pairs(Path(sys.argv[1]), 4), 4, Path(sys.argv[2]), pixels=True)
+"""
+
+
+def start(root: Path, folder: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", PREPARE, str(root), str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert process.stdout and process.stdout.readline() == "ready\n"
+    return process
+
+
+def many(root: Path, make: Texture, count: int) -> list[Pair]:
+    """A contest of `count` pairs of 320 x 320, of few different scenes."""
+    highs: list[Bytes] = [make(seed, 320, 320) for seed in range(4)]
+    for number in range(count):
+        high = np.roll(highs[number % 4], number, axis=0)
+        write_png(root / f"train/hr/{number}.png", high)
+        write_png(root / f"train/lr/{number}.png", high.reshape(80, 4, 80, 4, 3).mean((1, 3)).astype(np.uint8))
+    return find_pairs(root, 4)
+
+
+@pytest.mark.slow
+def test_thirty_kills_leave_nothing_half_made(tmp_path: Path, texture: Texture) -> None:
+    pairs, folder = many(tmp_path / "contest", texture, 200), tmp_path / "store"
+    begun = time.monotonic()
+    assert start(tmp_path / "contest", folder).wait() == 0
+    whole_time = time.monotonic() - begun
+    expected = files_of(folder)
+    chance, cut_short = random.Random(0), 0
+    for _ in range(30):
+        shutil.rmtree(folder)
+        process = start(tmp_path / "contest", folder)
+        time.sleep(chance.uniform(0, 0.8 * whole_time))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        standing = [pair for pair in pairs if lookup(path_of(folder, pair), pair, 4)]
+        assert all(
+            files_of(folder)[path_of(folder, pair).name] == expected[path_of(folder, pair).name] for pair in standing
+        )
+        cut_short += 0 < len(standing) < len(pairs)
+        prepare(pairs, 4, folder, pixels=True)
+        assert files_of(folder) == expected
+    assert cut_short >= 15
