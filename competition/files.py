@@ -66,6 +66,12 @@ def require_space(folder: Path, needed: int) -> None:
         raise StorageError(f"{folder}: needs {needed:,} bytes, {free:,} are free. Free some space or write elsewhere")
 
 
+def printable(path: Path | str) -> str:
+    """A path on one printable line."""
+    text = str(path)
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     digest = hashlib.sha256()

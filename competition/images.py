@@ -1,51 +1,28 @@
 """Pictures on disk and in memory: the only file that knows PNG bytes, channel order, bit depth and rounding."""
 
+import errno
 import os
 import stat
-import struct
 import unicodedata
-import zlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-MAX_PIXELS = 2**26
+from competition.png import MAX_PIXELS, Header, parse_header, pixel_chunks
+from competition.png.formats import BEGINNING, recognise
+
 os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(MAX_PIXELS)  # read by OpenCV when it is imported
 
-import cv2  # noqa: E402
-import numpy as np  # noqa: E402
-import numpy.typing as npt  # noqa: E402
-import torch  # noqa: E402
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
 
-from competition.errors import BadInput, NumericalError, StorageError  # noqa: E402
-from competition.files import write_atomic  # noqa: E402
+from competition.errors import BadInput, Fault, NumericalError, StorageError
+from competition.files import printable, write_atomic
 
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint16]
 Samples = Bytes | Words
-
-_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_KNOWN_BEGINNINGS = {
-    b"\xff\xd8\xff": "JPEG",
-    b"GIF8": "GIF",
-    b"BM": "BMP",
-    b"RIFF": "WebP or another RIFF file",
-    b"II*\x00": "TIFF",
-    b"MM\x00*": "TIFF",
-    b"v/1\x01": "OpenEXR",
-    b"PK": "a zip archive",
-    b"%PDF": "PDF",
-}
-_COLOUR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey with alpha", 6: "RGBA"}
-
-
-class Header(NamedTuple):
-    """What a PNG says of itself before any pixel is decoded; sizes in pixels, depth in bits per sample."""
-
-    width: int
-    height: int
-    depth: int
-
 
 # ---- reading --------------------------------------------------------------------------------------------------------
 
@@ -56,59 +33,89 @@ def list_pictures(folder: Path) -> dict[str, Path]:
     Raises BadInput that lists every entry that is no PNG, and every pair of names that some file systems or unzip
     programs would take for one (case, Unicode form). Names that begin with a dot are passed over.
     """
+    pictures, faults = scan_pictures(folder)
+    if faults:
+        raise BadInput(*faults)
+    return pictures
+
+
+def scan_pictures(folder: Path) -> tuple[dict[str, Path], list[Fault]]:
+    """What `list_pictures` returns and, beside it instead of raised, the faults of names.
+
+    A picture with a fault in its name is listed all the same; what is not named .png is not.
+    """
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
     except OSError as error:
-        raise BadInput(f"{_show(folder)}: {error.strerror}. Give a folder of PNG pictures") from error
-    faults = []
+        kind = "missing folder" if error.errno == errno.ENOENT else "unreadable"
+        fault = Fault(kind, printable(folder), error.strerror or "unreadable", "Give a folder of PNG pictures")
+        return {}, [fault]
+    if not names:
+        return {}, [Fault("empty folder", printable(folder), "holds no PNG pictures", "Put them there")]
+    pictures = {name: folder / name for name in names if Path(name).suffix.lower() == ".png"}
+    faults = [_misnamed(folder / name) for name in names if name not in pictures]
+    for name, path in pictures.items():
+        if not name.isprintable():
+            cause = "unprintable characters in the name"
+            faults.append(Fault("unprintable name", printable(path), cause, "Rename it"))
     seen: dict[str, str] = {}
     for name in names:
-        if Path(name).suffix.lower() != ".png":
-            faults.append(f"{_show(folder / name)}: not named .png. Convert it to PNG or move it elsewhere")
-        elif not name.isprintable():
-            faults.append(f"{_show(folder / name)}: unprintable characters in the name. Rename it")
         twin = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
         if twin != name:
-            same = f"same name as {_show(Path(twin))} but for case or Unicode form"
-            faults.append(f"{_show(folder / name)}: {same}. Rename one of them")
-    if faults:
-        raise BadInput(*faults)
-    if not names:
-        raise BadInput(f"{folder}: holds no PNG pictures. Put them there")
-    return {name: folder / name for name in names}
+            cause = f"same name as {printable(twin)} but for case or Unicode form"
+            faults.append(Fault("name clash", printable(folder / name), cause, "Rename one of them"))
+    return pictures, faults
 
 
 def read_header(path: Path) -> Header:
-    """Size and bit depth of an RGB PNG, from its first 33 bytes; raises BadInput for anything else."""
-    _require_regular(path)
-    try:
-        with open(path, "rb") as file:
-            return _parse_header(path, file.read(33))
-    except OSError as error:
-        raise BadInput(f"{_show(path)}: {error.strerror}. Make it readable") from error
+    """Size and bit depth of an RGB PNG, from its first bytes; raises BadInput for anything else."""
+    return parse_header(path, _read(path, BEGINNING))
 
 
 def read_rgb(path: Path) -> Bytes:
     """Decode an 8-bit RGB PNG to uint8 (H, W, 3); raises BadInput that names the file, the cause and the mend."""
-    header, content = _read(path)
+    return read_rgb_and_notes(path)[0]
+
+
+def read_rgb_and_notes(path: Path) -> tuple[Bytes, list[Fault]]:
+    """Like `read_rgb`, with what the file says of its colours that reading passes over."""
+    content = _read(path)
+    header = parse_header(path, content)
     if header.depth != 8:
-        raise BadInput(f"{_show(path)}: {header.depth} bits per sample. Convert it to 8-bit RGB")
-    pixels: Bytes = _decode(path, header, content)
-    return pixels
+        raise BadInput(Fault("16 bit", printable(path), f"{header.depth} bits per sample", "Convert it to 8-bit RGB"))
+    pixels, notes = _decode(path, header, content)
+    return pixels, notes
 
 
 def read_prediction(path: Path) -> Words:
     """Decode an 8- or 16-bit RGB PNG to uint16 (H, W, 3) in [0, 65535]; raises BadInput like `read_rgb`."""
-    header, content = _read(path)
-    samples: Words = _decode(path, header, content)
+    content = _read(path)
+    header = parse_header(path, content)
+    samples: Words = _decode(path, header, content)[0]
     # By the file's depth, never by the largest value: a dark 16-bit picture stays dark. 255 * 257 = 65535.
     return samples.astype(np.uint16) * 257 if header.depth == 8 else samples
 
 
-def _show(path: Path) -> str:
-    """A path on one printable line."""
-    text = str(path)
-    return text if text.isprintable() else repr(text)[1:-1]
+def _misnamed(path: Path) -> Fault:
+    try:
+        inside = recognise(_read(path, BEGINNING))
+    except BadInput:
+        inside = None
+    if inside is None or not inside[1]:
+        return Fault("not named .png", printable(path), "not named .png", "Convert it to PNG or move it elsewhere")
+    cause = f"not named .png, is {inside[0]} inside"
+    return Fault("not named .png", printable(path), cause, "Rename it" if inside[0] == "PNG" else "Convert it to PNG")
+
+
+def _read(path: Path, size: int = -1) -> bytes:
+    """The first `size` bytes of a regular file, or all."""
+    _require_regular(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read(size)
+    except OSError as error:
+        cause = error.strerror or "unreadable"
+        raise BadInput(Fault("unreadable", printable(path), cause, "Make it readable")) from error
 
 
 def _require_regular(path: Path) -> None:
@@ -116,70 +123,28 @@ def _require_regular(path: Path) -> None:
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        cause = "dangling link" if os.path.islink(path) else (error.strerror or "unreadable").lower()
-        raise BadInput(f"{_show(path)}: {cause}. Put the picture back") from error
+        raise BadInput(_unreachable(path, error)) from error
     if not stat.S_ISREG(mode):
-        kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
-        raise BadInput(f"{_show(path)}: is {kind}. Put a PNG there or remove it")
+        kinds = {stat.S_IFDIR: ("folder", "is a folder"), stat.S_IFIFO: ("fifo", "is a FIFO")}
+        kind, cause = kinds.get(stat.S_IFMT(mode), ("not regular", "is not a regular file"))
+        raise BadInput(Fault(kind, printable(path), cause, "Put a PNG there or remove it"))
 
 
-def _read(path: Path) -> tuple[Header, bytes]:
-    _require_regular(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(f"{_show(path)}: {error.strerror}. Make it readable") from error
-    return _parse_header(path, content), content
+def _unreachable(path: Path, error: OSError) -> Fault:
+    if error.errno == errno.ELOOP:
+        return Fault("link loop", printable(path), "link that leads back to itself", "Put the picture back")
+    if error.errno == errno.ENOENT:
+        kind, cause = ("dangling link",) * 2 if path.is_symlink() else ("missing file", "no such file or directory")
+        return Fault(kind, printable(path), cause, "Put the picture back")
+    return Fault("unreadable", printable(path), (error.strerror or "unreadable").lower(), "Make it readable")
 
 
-def _parse_header(path: Path, content: bytes) -> Header:
-    if not content:
-        raise BadInput(f"{_show(path)}: empty file. Fetch it again")
-    if not content.startswith(_SIGNATURE[: len(content)]):
-        inside = next((kind for start, kind in _KNOWN_BEGINNINGS.items() if content.startswith(start)), "no PNG")
-        raise BadInput(f"{_show(path)}: is {inside} inside but named {path.suffix}. Convert it to PNG")
-    if len(content) < 33 or content[12:16] != b"IHDR" or zlib.crc32(content[12:29]) != _number(content[29:33]):
-        raise BadInput(f"{_show(path)}: damaged PNG header. Fetch it again")
-    width, height, depth, colour = struct.unpack(">IIBB", content[16:26])
-    if colour != 2:
-        raise BadInput(f"{_show(path)}: {_COLOUR_TYPES.get(colour, 'unknown')} picture. Convert it to RGB")
-    if not 0 < width * height <= MAX_PIXELS:
-        raise BadInput(f"{_show(path)}: {width}x{height} pixels, allowed are 1 to {MAX_PIXELS:,}. Cut it into parts")
-    return Header(width, height, depth)
-
-
-def _decode(path: Path, header: Header, content: bytes) -> Any:
-    essential = [_SIGNATURE]
-    for kind, chunk in _chunks(path, content):
-        if kind in (b"acTL", b"tRNS"):
-            trait = "is animated" if kind == b"acTL" else "has transparent pixels"
-            raise BadInput(f"{_show(path)}: {trait}. Convert it to plain RGB")
-        if kind in (b"IHDR", b"IDAT", b"IEND"):
-            essential.append(chunk)
-    # Only the chunks that make pixels reach the decoder: text chunks can unpack to gigabytes.
-    pixels = cv2.imdecode(np.frombuffer(b"".join(essential), np.uint8), cv2.IMREAD_UNCHANGED)
+def _decode(path: Path, header: Header, content: bytes) -> tuple[Any, list[Fault]]:
+    essential, notes = pixel_chunks(path, content)
+    pixels = cv2.imdecode(np.frombuffer(essential, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.shape != (header.height, header.width, 3) or pixels.itemsize * 8 != header.depth:
-        raise BadInput(f"{_show(path)}: damaged PNG data. Fetch it again")
-    return np.ascontiguousarray(pixels[..., ::-1])
-
-
-def _chunks(path: Path, content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Every chunk up to IEND as (kind, whole chunk); raises BadInput where bytes are missing or changed."""
-    position = len(_SIGNATURE)
-    kind = b""
-    while kind != b"IEND":
-        end = position + 12 + _number(content[position : position + 4])
-        if len(content) < position + 12 or len(content) < end:
-            raise BadInput(f"{_show(path)}: truncated after {len(content):,} bytes. Fetch it again")
-        kind = content[position + 4 : position + 8]
-        if zlib.crc32(content[position + 4 : end - 4]) != _number(content[end - 4 : end]):
-            raise BadInput(f"{_show(path)}: damaged, checksum of chunk {kind!r} differs. Fetch it again")
-        yield kind, content[position:end]
-        position = end
-
-
-def _number(four_bytes: bytes) -> int:
-    return int.from_bytes(four_bytes, "big")
+        raise BadInput(Fault("damaged data", printable(path), "damaged PNG data", "Fetch it again"))
+    return np.ascontiguousarray(pixels[..., ::-1]), notes
 
 
 # ---- values ---------------------------------------------------------------------------------------------------------

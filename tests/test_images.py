@@ -26,6 +26,8 @@ from competition.images import (
     read_header,
     read_prediction,
     read_rgb,
+    read_rgb_and_notes,
+    scan_pictures,
     to_bytes,
     to_tensor,
     write_png,
@@ -123,11 +125,11 @@ def missing(path: Path) -> None:
     ("make", "cause"),
     [
         (zero_byte, "empty file"),
-        (text, "is no PNG inside"),
+        (text, "is text inside"),
         (directory, "is a folder"),
-        (os.mkfifo, "is not a regular file"),
+        (os.mkfifo, "is a FIFO"),
         (dangling_link, "dangling link"),
-        (link_to_itself, "dangling link"),
+        (link_to_itself, "link that leads back to itself"),
         (missing, "no such file or directory"),
     ],
 )
@@ -224,11 +226,16 @@ FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
     "BMP": (lambda: saved("RGB", "BMP"), "is BMP inside"),
     "TIFF": (lambda: saved("RGB", "TIFF"), "is TIFF inside"),
     "WebP": (lambda: saved("RGB", "WEBP"), "is WebP"),
+    "AVIF": (lambda: b"\0\0\0\x20ftypavif" + bytes(100), "is AVIF inside"),
     "PDF": (lambda: saved("RGB", "PDF"), "is PDF inside"),
+    "Git LFS pointer": (lambda: b"version https://git-lfs.github.com/spec/v1\noid", "is a Git LFS pointer inside"),
+    "zeros": (lambda: bytes(1000), "is zero bytes inside"),
+    "noise": (lambda: bytes(range(1, 200)), "is no PNG inside"),
+    "PNG sent as text": (lambda: encode_png(PIXELS).replace(b"\r\n", b"\n"), "damaged PNG header"),
     "zip": (zip_archive, "is a zip archive inside"),
     "OpenEXR": (lambda: b"v/1\x01" + bytes(100), "is OpenEXR inside"),
-    "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "is no PNG inside"),
-    "HTML": (lambda: b"<!doctype html><title>404</title>", "is no PNG inside"),
+    "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "is SVG inside"),
+    "HTML": (lambda: b"<!doctype html><title>404</title>", "is HTML inside"),
     "1-bit PNG": (lambda: saved("1", "PNG"), "grey picture"),
     "grey PNG": (lambda: saved("L", "PNG"), "grey picture"),
     "16-bit grey PNG": (lambda: saved("I;16", "PNG"), "grey picture"),
@@ -252,6 +259,148 @@ def test_other_kinds_named_png_are_refused_by_their_kind(
     with pytest.raises(BadInput, match=cause) as refusal:
         read(path)
     assert str(refusal.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (b"\xff\xd8\xff", "not png"),
+        (encode_png(PIXELS)[:20], "truncated"),
+        (encode_png(PIXELS)[:-5], "truncated"),
+        (header_png(4, 5, depth=4), "damaged header"),
+        (encode_png(PIXELS).replace(b"IDAT", b"IDAt"), "checksum"),
+        (header_png(400, 500), "damaged data"),
+        (header_png(2**20, 2**20), "too large"),
+        (header_png(0, 5), "no pixels"),
+        (saved("1", "PNG"), "1 bit"),
+        (saved("L", "PNG"), "grey"),
+        (saved("LA", "PNG"), "grey with alpha"),
+        (saved("P", "PNG"), "palette"),
+        (saved("RGBA", "PNG"), "rgba"),
+        (encode_png(DEEP_PIXELS), "16 bit"),
+        (encode_png(DEEP_PIXELS // 256), "16 bit"),
+        (animated(), "animated"),
+        (saved("RGB", "PNG", transparency=(1, 2, 3)), "transparent"),
+    ],
+)
+def test_a_refusal_is_one_fault_with_a_kind(content: bytes, kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(content)
+    with pytest.raises(BadInput) as refusal:
+        read_rgb(path)
+    (fault,) = refusal.value.faults
+    assert (fault.kind, fault.subject) == (kind, str(path))
+
+
+def exif(orientation: int, order: str = "<") -> bytes:
+    """An EXIF block whose second entry is the orientation."""
+    beginning = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8)
+    entries = [(0x010F, 2, 4, 0), (0x0112, 3, 1, orientation if order == "<" else orientation << 16)]
+    return beginning + struct.pack(order + "H", 2) + b"".join(struct.pack(order + "HHII", *entry) for entry in entries)
+
+
+def as_profile(orientation: int) -> bytes:
+    digits = (b"Exif\0\0" + exif(orientation)).hex().encode()
+    return b"Raw profile type exif\0\0" + zlib.compress(
+        b"\nexif\n      44\n" + digits[:72] + b"\n" + digits[72:] + b"\n"
+    )
+
+
+def as_xmp(orientation: int) -> bytes:
+    return b"XML:com.adobe.xmp\0\0\0\0\0" + f'<rdf:Description tiff:Orientation="{orientation}"/>'.encode()
+
+
+ORIENTED: list[tuple[bytes, Callable[[int], bytes]]] = [
+    (b"eXIf", exif),
+    (b"eXIf", lambda orientation: exif(orientation, ">")),
+    (b"zTXt", as_profile),
+    (b"iTXt", as_xmp),
+]
+
+
+@pytest.mark.parametrize(("kind", "block"), ORIENTED)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_stored_turned_is_refused(
+    orientation: int, kind: bytes, block: Callable[[int], bytes], tmp_path: Path
+) -> None:
+    path, content = tmp_path / "picture.png", with_chunk(encode_png(PIXELS), kind, block(orientation))
+    path.write_bytes(content)
+    if orientation == 1:
+        assert np.array_equal(read_rgb(path), PIXELS)
+        return
+    with pytest.raises(BadInput, match=rf"stored turned \(orientation {orientation}\)"):
+        read_rgb(path)
+
+
+def test_the_orientation_that_pillow_writes_is_seen(tmp_path: Path) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    Image.fromarray(PIXELS).save(tmp_path / "picture.png", exif=tags)
+    with pytest.raises(BadInput, match=r"stored turned \(orientation 6\)"):
+        read_rgb(tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize("length", range(len(exif(6))))
+def test_a_damaged_orientation_is_none(length: int, tmp_path: Path) -> None:
+    path, blocks = tmp_path / "picture.png", exif(6)[: min(length, 28)]
+    path.write_bytes(with_chunk(encode_png(PIXELS), b"eXIf", blocks))
+    assert np.array_equal(read_rgb(path), PIXELS)
+
+
+SRGB_PRIMARIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
+COLOURS: list[tuple[bytes, bytes, bool]] = [
+    (b"gAMA", struct.pack(">I", 45455), False),
+    (b"gAMA", struct.pack(">I", 100_000), True),
+    (b"cHRM", SRGB_PRIMARIES, False),
+    (b"cHRM", SRGB_PRIMARIES[::-1], True),
+    (b"cHRM", b"", True),
+    (b"iCCP", b"icc\0\0" + zlib.compress(b"... sRGB IEC61966-2.1"), False),
+    (b"iCCP", b"icc\0\0" + zlib.compress(b"... Adobe RGB (1998)"), True),
+    (b"iCCP", b"icc\0\0 not zlib", True),
+    (b"sBIT", b"\x08\x08\x08", False),
+    (b"sBIT", b"\x05\x06\x05", True),
+    (b"cICP", bytes((1, 13, 0, 1)), False),
+    (b"cICP", bytes((9, 16, 0, 1)), True),
+    (b"sRGB", b"\0", False),
+    (b"tIME", bytes(7), False),
+    (b"pHYs", bytes(9), False),
+    (b"tEXt", b"Comment\0made by hand", False),
+]
+
+
+@pytest.mark.parametrize(("kind", "data", "told"), COLOURS)
+def test_colours_other_than_srgb_are_told_and_read_as_they_are(
+    kind: bytes, data: bytes, told: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(with_chunk(encode_png(PIXELS), kind, data))
+    pixels, notes = read_rgb_and_notes(path)
+    assert np.array_equal(pixels, PIXELS)
+    assert [(note.kind, note.subject) for note in notes] == [(f"{kind.decode()} chunk", str(path))] * told
+
+
+def test_an_srgb_chunk_overrules_gamma(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    content = with_chunk(encode_png(PIXELS), b"gAMA", struct.pack(">I", 100_000))
+    path.write_bytes(with_chunk(content, b"sRGB", b"\0"))
+    assert read_rgb_and_notes(path)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (encode_png(PIXELS), "not named .png, is PNG inside. Rename it"),
+        (b"\xff\xd8\xff", "not named .png, is JPEG inside. Convert it to PNG"),
+        (b"notes", "not named .png. Convert it to PNG or move it elsewhere"),
+    ],
+)
+def test_a_file_of_another_name_is_told_by_what_it_is(content: bytes, cause: str, tmp_path: Path) -> None:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(content)
+    pictures, (fault,) = scan_pictures(tmp_path)
+    assert pictures == {}
+    assert str(fault) == f"{path}: {cause}"
 
 
 def test_sixteen_bits_are_refused_where_bytes_are_wanted_and_read_as_predictions(tmp_path: Path) -> None:

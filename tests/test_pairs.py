@@ -342,10 +342,10 @@ def test_links_that_lead_nowhere_and_other_kinds_of_file_are_refused(contest: Co
     low_of(root, "002.png").mkdir()
     os.mkfifo(low_of(root, "003.png"))
     assert [line.split(". ")[0] for line in faults_of(root)] == [
-        "lr/000.png: dangling link",
+        "lr/000.png: link that leads back to itself",
         "lr/001.png: dangling link",
         "lr/002.png: is a folder",
-        "lr/003.png: is not a regular file",
+        "lr/003.png: is a FIFO",
     ]
 
 
