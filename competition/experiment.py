@@ -91,9 +91,10 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _stages_fit(self) -> "Experiment":
-        for stage in self.all_stages():
+        for number, stage in enumerate(self.all_stages()):
             if stage.high_patch % self.model.scale:
-                raise ValueError(f"high_patch {stage.high_patch} is no multiple of the scale {self.model.scale}")
+                key = f"stages.{number - 1}.high_patch" if number else "data.high_patch"
+                raise ValueError(f"{key} {stage.high_patch} is no multiple of the scale {self.model.scale}")
         starts = [stage.from_step for stage in self.stages]
         if starts != sorted(set(starts)):
             raise ValueError(f"stages begin at steps {starts}, which do not follow each other")

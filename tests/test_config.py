@@ -29,7 +29,17 @@ COMPLETE: dict[str, Any] = {
     "name": "complete",
     "runs": "runs",
     "seed": 3,
-    "data": {"root": "data/photos", "validation": 0.1, "high_patch": 64, "workers": 0},
+    "data": {
+        "root": "data/photos",
+        "validation": 0.1,
+        "high_patch": 64,
+        "sampling": {"name": "hard", "power": 0.5},
+        "channel_shuffle": 0.1,
+        "gain": 0.2,
+        "store": "disk",
+        "cache": "store",
+        "workers": 0,
+    },
     "model": {"name": "rrdbnet", "num_feat": 8, "num_block": 1, "num_grow_ch": 4, "scale": 4},
     "pretrained": None,
     "pretrained_partial": False,
@@ -38,6 +48,7 @@ COMPLETE: dict[str, Any] = {
     "schedule": {"milestones": [10, 20], "gamma": 0.5},
     "steps": 30,
     "batch": 4,
+    "stages": [{"from_step": 10, "high_patch": 128, "batch": 2}],
     "ema": 0.99,
     "precision": "no",
     "validate_every": 10,
@@ -123,6 +134,7 @@ def test_a_recorded_configuration_reads_back_equal(load_text: Load) -> None:
 
 def keys_of(data: dict[str, Any], prefix: str = "") -> Iterator[str]:
     for key, value in data.items():
+        value = value[0] if isinstance(value, list) and isinstance(value[0], dict) else value
         yield from keys_of(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
 
 
@@ -319,20 +331,29 @@ def test_a_wrong_override_is_named_as_such(override: str, start: str, refusal: C
 
 # ---- one mutation of a valid configuration --------------------------------------------------------------------------
 
-PATHS = [tuple(key.split(".")) for key in keys_of(COMPLETE)] + [
-    (key,) for key, value in COMPLETE.items() if isinstance(value, dict)
-]
+
+def paths_of(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every key and section, as the keys and positions that lead there."""
+    within = data.items() if isinstance(data, dict) else enumerate(data)
+    for key, value in within:
+        if isinstance(data, dict):
+            yield (*path, key)
+        if isinstance(value, dict) or (isinstance(value, list) and isinstance(value[0], dict)):
+            yield from paths_of(value, (*path, key))
+
+
+PATHS = list(paths_of(COMPLETE))
 # Wrong for every key of the schema.
 WRONG: list[Any] = [{"a": 1}, [[]], -1, -(10**40), math.nan, math.inf, -0.5]
 
 
-def parent_of(data: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
+def parent_of(data: Any, path: tuple[Any, ...]) -> Any:
     for key in path[:-1]:
         data = data[key]
     return data
 
 
-def mutated(path: tuple[str, ...], change: Callable[[dict[str, Any], str], object]) -> dict[str, Any]:
+def mutated(path: tuple[Any, ...], change: Callable[[dict[str, Any], str], object]) -> dict[str, Any]:
     data = copy.deepcopy(COMPLETE)
     change(parent_of(data, path), path[-1])
     return data
@@ -341,13 +362,13 @@ def mutated(path: tuple[str, ...], change: Callable[[dict[str, Any], str], objec
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(path=st.sampled_from(PATHS), wrong=st.sampled_from(WRONG))
 def test_a_wrong_value_at_any_key_is_refused_by_its_name(
-    tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], wrong: Any
+    tmp_path_factory: pytest.TempPathFactory, path: tuple[Any, ...], wrong: Any
 ) -> None:
     file = tmp_path_factory.getbasetemp() / "mutated.yaml"
     file.write_text(yaml.safe_dump(mutated(path, lambda parent, key: parent.update({key: wrong}))))
     with pytest.raises(UsageError) as refused:
         load(file, Experiment)
-    named = [line for line in refused.value.lines if f": {'.'.join(path)}" in line]
+    named = [line for line in refused.value.lines if f": {'.'.join(map(str, path))}" in line]
     assert named
     assert all(line.startswith(f"{file}:") and line.isprintable() for line in refused.value.lines)
 
@@ -355,7 +376,7 @@ def test_a_wrong_value_at_any_key_is_refused_by_its_name(
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(path=st.sampled_from(PATHS), data=st.data())
 def test_a_misspelt_key_anywhere_is_refused_by_its_name(
-    tmp_path_factory: pytest.TempPathFactory, path: tuple[str, ...], data: st.DataObject
+    tmp_path_factory: pytest.TempPathFactory, path: tuple[Any, ...], data: st.DataObject
 ) -> None:
     position = data.draw(st.integers(0, len(path[-1])))
     letter = data.draw(st.sampled_from("abxyz_0é-"))
@@ -365,9 +386,10 @@ def test_a_misspelt_key_anywhere_is_refused_by_its_name(
     file.write_text(yaml.safe_dump(mutation, allow_unicode=True))
     with pytest.raises(UsageError) as refused:
         load(file, Experiment)
-    key = ".".join([*path[:-1], typo])
+    section = ".".join(map(str, path[:-1]))
+    key = f"{section}.{typo}" if section else typo
     if path[-1] == "name" and len(path) > 1:  # without its name a section cannot tell what it may hold
-        assert f"{path[0]}: lacks its `name`" in str(refused.value)
+        assert f"{section}: lacks its `name`" in str(refused.value)
     else:
         assert f": {key}: unknown key. Did you mean {path[-1]!r}?" in str(refused.value)
 

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from conftest import Contest, Texture
 
-from competition.data.pairs import Pair, find_pairs, load_pairs, split
+from competition.data.pairs import Pair, find_pairs, split
+from competition.data.preparation import prepare, sources
 from competition.errors import BadInput
 from competition.images import Bytes, read_rgb, write_png
 
 
 def check(root: Path, scale: int = 4) -> None:
-    load_pairs(find_pairs(root, scale), scale)
+    prepare(find_pairs(root, scale), scale, root / "store", pixels=False)
 
 
 def faults_of(root: Path, scale: int = 4) -> list[str]:
@@ -47,7 +48,7 @@ def test_a_healthy_folder_passes_at_every_scale(scale: int, contest: Contest) ->
     root = contest(3, scale)
     pairs = find_pairs(root, scale)
     assert [pair.name for pair in pairs] == ["000.png", "001.png", "002.png"]
-    for pair, pictures in zip(pairs, load_pairs(pairs, scale), strict=True):
+    for pair, pictures in zip(pairs, sources("memory", pairs, scale, root), strict=True):
         assert pair == Pair(pictures.name, low_of(root, pair.name), high_of(root, pair.name))
         assert np.array_equal(pictures.low, read_rgb(pair.low))
         assert np.array_equal(pictures.high, read_rgb(pair.high))

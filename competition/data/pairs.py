@@ -6,9 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from competition.data.content import content_faults
 from competition.errors import BadInput
-from competition.images import Bytes, list_pictures, read_header, read_rgb
+from competition.images import list_pictures, read_header
 
 
 class Pair(NamedTuple):
@@ -17,14 +16,6 @@ class Pair(NamedTuple):
     name: str
     low: Path
     high: Path
-
-
-class Pictures(NamedTuple):
-    """Pixels of one pair: uint8 RGB (h, w, 3) and (scale*h, scale*w, 3)."""
-
-    name: str
-    low: Bytes
-    high: Bytes
 
 
 def find_pairs(root: Path, scale: int) -> list[Pair]:
@@ -78,14 +69,6 @@ def fingerprint(pairs: Iterable[Pair]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def load_pairs(pairs: Sequence[Pair], scale: int) -> list[Pictures]:
-    """Decode pairs into memory and check that both pictures of each show the same thing.
-
-    Raises BadInput that lists every damaged picture and every pair whose content is at fault.
-    """
-    return _collect(lambda pair: _load_pair(pair, scale), pairs, [])
-
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -128,10 +111,3 @@ def _check_sizes(pair: Pair, scale: int) -> None:
             f"{pair.high}: {high.width}x{high.height} is not {scale} times {pair.low.parent.name}/{pair.name} "
             f"({low.width}x{low.height}). {hint}"
         )
-
-
-def _load_pair(pair: Pair, scale: int) -> Pictures:
-    pictures = Pictures(pair.name, read_rgb(pair.low), read_rgb(pair.high))
-    if faults := content_faults(pair.low, pair.high, pictures.low, pictures.high, scale):
-        raise BadInput(*faults)
-    return pictures

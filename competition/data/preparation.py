@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Literal
 
+from competition.data.content import content_faults
 from competition.data.difficulty import difficulty_map
-from competition.data.pairs import Pair, _check_content
+from competition.data.pairs import Pair
 from competition.data.sources import Files, Pictures, Source
 from competition.data.store import TILE, Map, Stored, encode, intact, lookup, path_of, read_fact
 from competition.errors import BadInput
@@ -102,6 +103,7 @@ def _write_all(pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool) ->
 
 def _write(pair: Pair, folder: Path, pixels: bool) -> None:
     pictures = Pictures(pair.name, read_rgb(pair.low), read_rgb(pair.high))
-    _check_content(pair, pictures, pictures.scale)
+    if faults := content_faults(pair.low, pair.high, pictures.low, pictures.high, pictures.scale):
+        raise BadInput(*faults)
     facts = {"difficulty": difficulty_map(pictures)}
     write_atomic(path_of(folder, pair), encode(pair, pictures, pixels, **facts))

@@ -163,7 +163,10 @@ def report(methods: dict[str, Any], warm: dict[Any, list[float]], cold: dict[Any
         ours / png for ours, png in zip(warm["ours, float32", 0], warm["BasicSR, PNG", 0], strict=True)
     )
     rows = [
-        [name, *(f"{statistics.median(t[name, w]):,.0f}" if (name, w) in t else "" for t in (warm, cold) for w in (0, 2))]
+        [
+            name,
+            *(f"{statistics.median(t[name, w]):,.0f}" if (name, w) in t else "" for t in (warm, cold) for w in (0, 2)),
+        ]
         for name in methods
     ]
     base = {key: statistics.median(values) for key, values in {**warm}.items()}
