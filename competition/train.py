@@ -56,11 +56,7 @@ def train(experiment: Experiment) -> None:
             raise UsageError(
                 f"batch: {stage.batch} cannot be shared by {accelerator.num_processes} processes. Change it"
             )
-    pairs = find_pairs(data.root, scale)
-    if accelerator.is_main_process:
-        prepare(pairs, scale, data.prepared(scale), pixels=data.store == "disk")
-    accelerator.wait_for_everyone()
-    train_pairs, held_out = split(pairs, data.validation, data.root, experiment.seed)
+    train_pairs, held_out = prepared_pairs(experiment, accelerator)
     stop = StopSignal()
     # Where the data lies and who cuts it do not change the result.
     elsewhere: Any = {"runs": True, "data": {"root", "store", "cache", "workers"}}
@@ -82,7 +78,7 @@ def train(experiment: Experiment) -> None:
     if step == experiment.steps and log.validated(step):
         return _finish(accelerator, run, model, optimizer)
 
-    patches = _patches(experiment, train_pairs, Share(accelerator.process_index, accelerator.num_processes))
+    patches = open_patches(experiment, train_pairs, Share(accelerator.process_index, accelerator.num_processes))
     validation = Validation(experiment, run, sources(data.store, held_out, scale, data.prepared(scale)))
     batches = loader(patches, step, experiment.steps, data.workers, pin_memory=accelerator.device.type == "cuda")
     criterion = experiment.loss.build()
@@ -121,6 +117,16 @@ def train(experiment: Experiment) -> None:
             if validating:
                 validation.run(accelerator, training.ema, step, log)
     _finish(accelerator, run, model, optimizer)
+
+
+def prepared_pairs(experiment: Experiment, accelerator: Accelerator) -> tuple[list[Pair], list[Pair]]:
+    """Training and validation pairs, checked; one process brings the store up to date while the others wait."""
+    data, scale = experiment.data, experiment.model.scale
+    pairs = find_pairs(data.root, scale)
+    if accelerator.is_main_process:
+        prepare(pairs, scale, data.prepared(scale), pixels=data.store == "disk")
+    accelerator.wait_for_everyone()
+    return split(pairs, data.validation, data.root, experiment.seed)
 
 
 class StopSignal:
@@ -183,7 +189,7 @@ def _network(experiment: Experiment, accelerator: Accelerator) -> nn.Module:
     return network
 
 
-def _patches(experiment: Experiment, pairs: Sequence[Pair], share: Share) -> Patches:
+def open_patches(experiment: Experiment, pairs: Sequence[Pair], share: Share) -> Patches:
     """The batches of the training pairs, of which this process has its share."""
     data, scale = experiment.data, experiment.model.scale
     pictures = sources(data.store, pairs, scale, data.prepared(scale))
