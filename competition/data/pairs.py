@@ -6,24 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
+from competition.data.content import content_faults
 from competition.errors import BadInput
 from competition.images import Bytes, list_pictures, read_header, read_rgb
-
-# A shifted pair fits several times better after shifting back; an honest one never does.
-SHIFT_GAIN = 2.0
-# Correlation of two scenes: honest pairs of photographs have over 0.9, over 0.64 under noise of 30 levels; 1 in 80
-# pairs of different photographs has more than this. Pictures that differ less than VISIBLE (rms) may be flat.
-SAME_SCENE = 0.6
-VISIBLE = 10.0
-# What a high picture shows beyond its low one, as a share of what the low one shows beyond its own half: over 0.6 in
-# photographs, over 0.033 in photographs out of focus, under 0.026 in bicubic and Lanczos enlargements.
-ENLARGED = 0.03
-
-Plane = npt.NDArray[np.float32]
 
 
 class Pair(NamedTuple):
@@ -96,7 +81,7 @@ def fingerprint(pairs: Iterable[Pair]) -> str:
 def load_pairs(pairs: Sequence[Pair], scale: int) -> list[Pictures]:
     """Decode pairs into memory and check that both pictures of each show the same thing.
 
-    Raises BadInput that lists every damaged, mismatched, shifted or merely enlarged pair.
+    Raises BadInput that lists every damaged picture and every pair whose content is at fault.
     """
     return _collect(lambda pair: _load_pair(pair, scale), pairs, [])
 
@@ -147,48 +132,6 @@ def _check_sizes(pair: Pair, scale: int) -> None:
 
 def _load_pair(pair: Pair, scale: int) -> Pictures:
     pictures = Pictures(pair.name, read_rgb(pair.low), read_rgb(pair.high))
-    _check_content(pair, pictures, scale)
+    if faults := content_faults(pair.low, pair.high, pictures.low, pictures.high, scale):
+        raise BadInput(*faults)
     return pictures
-
-
-def _check_content(pair: Pair, pictures: Pictures, scale: int) -> None:
-    height, width = pictures.low.shape[:2]
-    if scale == 1 or min(height, width) < 8:
-        return
-    low, high = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32) for picture in pictures[1:])
-    # Without the finest detail, which degradations alias, blur or drown in noise.
-    first, second = _smooth(low), _smooth(_resize(high, width, height))
-    errors = {(dy, dx): _shifted_error(first, second, dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1)}
-    best = min(errors, key=lambda shift: errors[shift])
-    if best != (0, 0) and errors[0, 0] > SHIFT_GAIN * errors[best] + 1:
-        raise BadInput(f"{pair.low}: shifted by about {best} low pixels against {pair.high}. Align or remove the pair")
-    if errors[0, 0] > VISIBLE**2 and _correlation(first, second) < SAME_SCENE:
-        raise BadInput(f"{pair.low}: shows another scene than {pair.high}. Replace one of the two")
-    beyond_low = np.mean((_resize(low, width * scale, height * scale) - high) ** 2)
-    beyond_half = np.mean((_resize(_resize(low, width // 2, height // 2), width, height) - low) ** 2)
-    if beyond_low < ENLARGED * beyond_half:
-        raise BadInput(f"{pair.high}: is only an enlargement of {pair.low}. Replace it by the real high picture")
-
-
-def _resize(plane: Plane, width: int, height: int) -> Plane:
-    """Area mean where it shrinks, bicubic where it enlarges."""
-    method = cv2.INTER_AREA if width < plane.shape[1] else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(plane, (width, height), interpolation=method), np.float32)
-
-
-def _smooth(plane: Plane) -> Plane:
-    return np.asarray(cv2.GaussianBlur(plane, (0, 0), 1.5), np.float32)
-
-
-def _correlation(first: Plane, second: Plane) -> float:
-    """Pearson's correlation; 0 for a flat picture."""
-    first, second = first - first.mean(), second - second.mean()
-    spread = float(np.sqrt(np.mean(first**2) * np.mean(second**2)))
-    return float(np.mean(first * second)) / spread if spread else 0.0
-
-
-def _shifted_error(first: Plane, second: Plane, dy: int, dx: int) -> float:
-    """Mean squared difference of first[y + dy, x + dx] and second[y, x] inside a border of one pixel."""
-    height, width = first.shape
-    moved = first[1 + dy : height - 1 + dy, 1 + dx : width - 1 + dx]
-    return float(np.mean((moved - second[1:-1, 1:-1]) ** 2))
