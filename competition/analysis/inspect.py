@@ -1,5 +1,6 @@
 """Inspects a whole contest folder: every file, every pair, and the set as a whole."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +14,9 @@ from competition.analysis.survey import survey
 from competition.data.exclusions import FILE_NAME, read_exclusions
 from competition.files import printable
 from competition.progress import progress
+
+# Each thread holds one decoded pair and its planes, about 150 MB at 2048x2048.
+MOST_THREADS = 8
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,7 +53,7 @@ def _order(finding: Finding) -> tuple[int, str, str]:
 
 def _in_parallel(function: Callable[[Item], Result], items: Sequence[Item], description: str) -> Iterator[Result]:
     """Results in the order of the items. Decoders, checksums and filters let other threads run."""
-    with progress() as bar, ThreadPoolExecutor() as pool:
+    with progress() as bar, ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
         try:
             yield from bar.track(pool.map(function, items), total=len(items), description=description)
         except BaseException:
