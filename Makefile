@@ -10,10 +10,13 @@ SET =
 PROCESSES = 1
 # TRAIN=no predicts with the run as it stands.
 TRAIN = yes
+# FIX=yes lets the audit write DATA/excluded.txt.
+FIX = no
 
 BIN := .venv/bin
 RUN = runs/$(NAME)
 PREDICTIONS = $(RUN)/predictions
+AUDIT = runs/audit/$(notdir $(patsubst %/,%,$(DATA)))
 INFER = $(BIN)/python -m competition.infer $(RUN)
 # torchrun rather than `accelerate launch`, which quietly starts one process where there is no GPU.
 ifeq ($(PROCESSES),1)
@@ -23,13 +26,13 @@ LAUNCH := $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo prepare train infer evaluate submit pretrained test test-slow lint bench results clean
+.PHONY: help install install-dev demo audit prepare train infer evaluate submit pretrained test test-slow lint bench results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo
 	@echo 'variables: CONFIG=$(CONFIG) NAME=$(NAME) DATA=$(DATA) SUBMISSION=$(SUBMISSION)'
-	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN)'
+	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN) FIX=$(FIX)'
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -51,6 +54,10 @@ install-dev: .venv/installed-dev  ## and with what tests and lint need
 
 demo: install  ## draw the built-in demo contest (only where DATA=data/demo)
 	@if [ '$(patsubst %/,%,$(DATA))' = data/demo ]; then $(BIN)/python -m competition.demo data/demo; fi
+
+audit: demo  ## find every fault of DATA, report in runs/audit/; FIX=yes leaves faulty pairs out of training
+	$(BIN)/python -m competition.audit $(DATA) --json $(AUDIT).json --html $(AUDIT).html \
+	  $(if $(filter yes,$(FIX)),--fix-list $(DATA)/excluded.txt)
 
 prepare: demo  ## decode DATA's pairs into its pixel store and verify it; train does the first by itself
 	$(BIN)/python -m competition.prepare $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)

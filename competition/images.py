@@ -4,6 +4,7 @@ import errno
 import os
 import stat
 import unicodedata
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,43 +28,39 @@ Samples = Bytes | Words
 # ---- reading --------------------------------------------------------------------------------------------------------
 
 
-def list_pictures(folder: Path) -> dict[str, Path]:
-    """The PNG files of a folder by file name, sorted.
+def list_pictures(folder: Path, excluded: Collection[str] = ()) -> dict[str, Path]:
+    """The PNG files of a folder by file name, sorted, without the `excluded` names.
 
     Raises BadInput that lists every entry that is no PNG, and every pair of names that some file systems or unzip
     programs would take for one (case, Unicode form). Names that begin with a dot are passed over.
     """
-    pictures, faults = scan_pictures(folder)
+    pictures, faults = scan_pictures(folder, excluded)
     if faults:
-        raise BadInput(*faults)
+        raise BadInput(*(fault for _, fault in faults))
     return pictures
 
 
-def scan_pictures(folder: Path) -> tuple[dict[str, Path], list[Fault]]:
-    """What `list_pictures` returns and, beside it instead of raised, the faults of names.
+def scan_pictures(
+    folder: Path, excluded: Collection[str] = ()
+) -> tuple[dict[str, Path], list[tuple[str | None, Fault]]]:
+    """What `list_pictures` returns and, beside it instead of raised, each fault with the file name it belongs to.
 
-    A picture with a fault in its name is listed all the same; what is not named .png is not.
+    A picture with a fault in its name is listed all the same; what is not named .png is not. A fault of the folder
+    itself has no name, and nothing is listed.
     """
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        names = sorted(name for name in os.listdir(folder) if not name.startswith(".") and name not in excluded)
     except OSError as error:
         kind = "missing folder" if error.errno == errno.ENOENT else "unreadable"
-        fault = Fault(kind, printable(folder), error.strerror or "unreadable", "Give a folder of PNG pictures")
-        return {}, [fault]
+        cause = error.strerror or "unreadable"
+        return {}, [(None, Fault(kind, printable(folder), cause, "Give a folder of PNG pictures"))]
     if not names:
-        return {}, [Fault("empty folder", printable(folder), "holds no PNG pictures", "Put them there")]
+        return {}, [(None, Fault("empty folder", printable(folder), "holds no PNG pictures", "Put them there"))]
     pictures = {name: folder / name for name in names if Path(name).suffix.lower() == ".png"}
-    faults = [_misnamed(folder / name) for name in names if name not in pictures]
-    for name, path in pictures.items():
-        if not name.isprintable():
-            cause = "unprintable characters in the name"
-            faults.append(Fault("unprintable name", printable(path), cause, "Rename it"))
+    faults: list[tuple[str | None, Fault]] = []
     seen: dict[str, str] = {}
     for name in names:
-        twin = seen.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if twin != name:
-            cause = f"same name as {printable(twin)} but for case or Unicode form"
-            faults.append(Fault("name clash", printable(folder / name), cause, "Rename one of them"))
+        faults += [(name, fault) for fault in _faults_of_name(folder / name, seen)]
     return pictures, faults
 
 
@@ -94,6 +91,18 @@ def read_prediction(path: Path) -> Words:
     samples: Words = _decode(path, header, content)[0]
     # By the file's depth, never by the largest value: a dark 16-bit picture stays dark. 255 * 257 = 65535.
     return samples.astype(np.uint16) * 257 if header.depth == 8 else samples
+
+
+def _faults_of_name(path: Path, seen: dict[str, str]) -> Iterator[Fault]:
+    """What is wrong with one name; `seen` holds the names before it by what a careless system takes them for."""
+    if path.suffix.lower() != ".png":
+        yield _misnamed(path)
+    elif not path.name.isprintable():
+        yield Fault("unprintable name", printable(path), "unprintable characters in the name", "Rename it")
+    twin = seen.setdefault(unicodedata.normalize("NFC", path.name).casefold(), path.name)
+    if twin != path.name:
+        cause = f"same name as {printable(twin)} but for case or Unicode form"
+        yield Fault("name clash", printable(path), cause, "Rename one of them")
 
 
 def _misnamed(path: Path) -> Fault:
@@ -183,6 +192,14 @@ def encode_png(samples: Samples) -> bytes:
     done, content = cv2.imencode(".png", samples[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 3])
     if not done:
         raise StorageError("PNG: could not be encoded. Check the picture's size and type")
+    return content.tobytes()
+
+
+def encode_jpeg(samples: Bytes, quality: int = 85) -> bytes:
+    """The bytes of a JPEG of a uint8 (H, W, 3) picture, for looking at."""
+    done, content = cv2.imencode(".jpg", samples[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise StorageError("JPEG: could not be encoded. Check the picture's size and type")
     return content.tobytes()
 
 

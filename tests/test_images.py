@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from picture_files import as_nobody, chunk, chunks_of, exif, header_png, png_of, saved, with_chunk
 from PIL import Image
 
 from competition.errors import BadInput, NumericalError
@@ -33,53 +34,10 @@ from competition.images import (
     write_png,
 )
 
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
 DEEP_PIXELS = np.random.default_rng(1).integers(0, 65536, (5, 4, 3), dtype=np.uint16)
 
 READERS = pytest.mark.parametrize("read", [read_rgb, read_prediction, read_header])
-
-
-def chunk(kind: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-
-def chunks_of(png: bytes) -> dict[bytes, bytes]:
-    """The data of each chunk of a PNG whose kinds are all different."""
-    found, position = {}, len(SIGNATURE)
-    while position < len(png):
-        length = int.from_bytes(png[position : position + 4], "big")
-        found[png[position + 4 : position + 8]] = png[position + 8 : position + 8 + length]
-        position += 12 + length
-    return found
-
-
-def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
-    return SIGNATURE + b"".join(chunk(kind, data) for kind, data in chunks)
-
-
-def with_chunk(png: bytes, kind: bytes, data: bytes) -> bytes:
-    """A PNG with one chunk more, right after its header."""
-    return png[:33] + chunk(kind, data) + png[33:]
-
-
-def header_png(width: int, height: int, depth: int = 8, colour: int = 2) -> bytes:
-    """A small PNG that claims any size."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return png_of((b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b""))
-
-
-@contextmanager
-def as_nobody() -> Iterator[None]:
-    """Root may read everything: go without its rights for a while."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @contextmanager
@@ -202,13 +160,6 @@ def test_pixel_data_that_ends_early_under_good_checksums_is_refused(tmp_path: Pa
 # ---- other kinds of picture -----------------------------------------------------------------------------------------
 
 
-def saved(mode: str, kind: str, **options: object) -> bytes:
-    """A picture of Pillow's `mode` as a file of this `kind`."""
-    file = io.BytesIO()
-    Image.fromarray(PIXELS).convert(mode).save(file, kind, **options)
-    return file.getvalue()
-
-
 def zip_archive() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
@@ -217,17 +168,17 @@ def zip_archive() -> bytes:
 
 
 def animated() -> bytes:
-    return saved("RGB", "PNG", save_all=True, append_images=[Image.fromarray(PIXELS[::-1])])
+    return saved(PIXELS, "RGB", "PNG", save_all=True, append_images=[Image.fromarray(PIXELS[::-1])])
 
 
 FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
-    "JPEG": (lambda: saved("RGB", "JPEG"), "is JPEG inside"),
-    "GIF": (lambda: saved("P", "GIF"), "is GIF inside"),
-    "BMP": (lambda: saved("RGB", "BMP"), "is BMP inside"),
-    "TIFF": (lambda: saved("RGB", "TIFF"), "is TIFF inside"),
-    "WebP": (lambda: saved("RGB", "WEBP"), "is WebP"),
+    "JPEG": (lambda: saved(PIXELS, "RGB", "JPEG"), "is JPEG inside"),
+    "GIF": (lambda: saved(PIXELS, "P", "GIF"), "is GIF inside"),
+    "BMP": (lambda: saved(PIXELS, "RGB", "BMP"), "is BMP inside"),
+    "TIFF": (lambda: saved(PIXELS, "RGB", "TIFF"), "is TIFF inside"),
+    "WebP": (lambda: saved(PIXELS, "RGB", "WEBP"), "is WebP"),
     "AVIF": (lambda: b"\0\0\0\x20ftypavif" + bytes(100), "is AVIF inside"),
-    "PDF": (lambda: saved("RGB", "PDF"), "is PDF inside"),
+    "PDF": (lambda: saved(PIXELS, "RGB", "PDF"), "is PDF inside"),
     "Git LFS pointer": (lambda: b"version https://git-lfs.github.com/spec/v1\noid", "is a Git LFS pointer inside"),
     "zeros": (lambda: bytes(1000), "is zero bytes inside"),
     "noise": (lambda: bytes(range(1, 200)), "is no PNG inside"),
@@ -236,14 +187,14 @@ FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
     "OpenEXR": (lambda: b"v/1\x01" + bytes(100), "is OpenEXR inside"),
     "SVG": (lambda: b'<svg xmlns="http://www.w3.org/2000/svg"/>', "is SVG inside"),
     "HTML": (lambda: b"<!doctype html><title>404</title>", "is HTML inside"),
-    "1-bit PNG": (lambda: saved("1", "PNG"), "grey picture"),
-    "grey PNG": (lambda: saved("L", "PNG"), "grey picture"),
-    "16-bit grey PNG": (lambda: saved("I;16", "PNG"), "grey picture"),
-    "grey PNG with alpha": (lambda: saved("LA", "PNG"), "grey with alpha picture"),
-    "palette PNG": (lambda: saved("P", "PNG"), "palette picture"),
-    "RGBA PNG": (lambda: saved("RGBA", "PNG"), "RGBA picture"),
+    "1-bit PNG": (lambda: saved(PIXELS, "1", "PNG"), "grey picture"),
+    "grey PNG": (lambda: saved(PIXELS, "L", "PNG"), "grey picture"),
+    "16-bit grey PNG": (lambda: saved(PIXELS, "I;16", "PNG"), "grey picture"),
+    "grey PNG with alpha": (lambda: saved(PIXELS, "LA", "PNG"), "grey with alpha picture"),
+    "palette PNG": (lambda: saved(PIXELS, "P", "PNG"), "palette picture"),
+    "RGBA PNG": (lambda: saved(PIXELS, "RGBA", "PNG"), "RGBA picture"),
     "PNG of an unknown colour type": (lambda: header_png(4, 5, colour=5), "unknown picture"),
-    "PNG with a transparent colour": (lambda: saved("RGB", "PNG", transparency=(1, 2, 3)), "transparent"),
+    "PNG with a transparent colour": (lambda: saved(PIXELS, "RGB", "PNG", transparency=(1, 2, 3)), "transparent"),
     "animated PNG": (animated, "is animated"),
 }
 
@@ -273,15 +224,15 @@ def test_other_kinds_named_png_are_refused_by_their_kind(
         (header_png(400, 500), "damaged data"),
         (header_png(2**20, 2**20), "too large"),
         (header_png(0, 5), "no pixels"),
-        (saved("1", "PNG"), "1 bit"),
-        (saved("L", "PNG"), "grey"),
-        (saved("LA", "PNG"), "grey with alpha"),
-        (saved("P", "PNG"), "palette"),
-        (saved("RGBA", "PNG"), "rgba"),
+        (saved(PIXELS, "1", "PNG"), "1 bit"),
+        (saved(PIXELS, "L", "PNG"), "grey"),
+        (saved(PIXELS, "LA", "PNG"), "grey with alpha"),
+        (saved(PIXELS, "P", "PNG"), "palette"),
+        (saved(PIXELS, "RGBA", "PNG"), "rgba"),
         (encode_png(DEEP_PIXELS), "16 bit"),
         (encode_png(DEEP_PIXELS // 256), "16 bit"),
         (animated(), "animated"),
-        (saved("RGB", "PNG", transparency=(1, 2, 3)), "transparent"),
+        (saved(PIXELS, "RGB", "PNG", transparency=(1, 2, 3)), "transparent"),
     ],
 )
 def test_a_refusal_is_one_fault_with_a_kind(content: bytes, kind: str, tmp_path: Path) -> None:
@@ -291,13 +242,6 @@ def test_a_refusal_is_one_fault_with_a_kind(content: bytes, kind: str, tmp_path:
         read_rgb(path)
     (fault,) = refusal.value.faults
     assert (fault.kind, fault.subject) == (kind, str(path))
-
-
-def exif(orientation: int, order: str = "<") -> bytes:
-    """An EXIF block whose second entry is the orientation."""
-    beginning = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8)
-    entries = [(0x010F, 2, 4, 0), (0x0112, 3, 1, orientation if order == "<" else orientation << 16)]
-    return beginning + struct.pack(order + "H", 2) + b"".join(struct.pack(order + "HHII", *entry) for entry in entries)
 
 
 def as_profile(orientation: int) -> bytes:
@@ -398,9 +342,17 @@ def test_an_srgb_chunk_overrules_gamma(tmp_path: Path) -> None:
 def test_a_file_of_another_name_is_told_by_what_it_is(content: bytes, cause: str, tmp_path: Path) -> None:
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)
-    pictures, (fault,) = scan_pictures(tmp_path)
-    assert pictures == {}
+    pictures, ((name, fault),) = scan_pictures(tmp_path)
+    assert pictures == {} and name == path.name
     assert str(fault) == f"{path}: {cause}"
+
+
+def test_excluded_names_are_not_looked_at(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", PIXELS)
+    for name in ("A.png", "b\n.png", "c.jpg"):
+        (tmp_path / name).touch()
+    assert len(scan_pictures(tmp_path)[1]) == 3
+    assert list_pictures(tmp_path, {"A.png", "b\n.png", "c.jpg"}) == {"a.png": tmp_path / "a.png"}
 
 
 def test_sixteen_bits_are_refused_where_bytes_are_wanted_and_read_as_predictions(tmp_path: Path) -> None:

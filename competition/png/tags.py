@@ -96,7 +96,7 @@ def _primaries(data: bytes) -> str:
 def _profile(data: bytes) -> str:
     name, _, packed = data.partition(b"\0")
     profile = _unpack(packed[1:])
-    if b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile:
+    if b"sRGB" in profile or b"\0s\0R\0G\0B" in profile:
         return ""
     return f"profile {name.decode('latin-1')[:40]!a}, not sRGB"
 
