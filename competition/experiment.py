@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from competition.config import Config
 from competition.data.preparation import StoreKind
 from competition.data.sampling import SamplingConfig, UniformConfig
+from competition.data.synthesis import SynthesizeConfig
 from competition.losses import LossConfig, MSEConfig
 from competition.metrics import MetricConfig
 from competition.models import ModelConfig
@@ -24,6 +25,7 @@ class DataConfig(Config):
     """Share of the pairs held out, or a text file in `root` that lists their names."""
     high_patch: int = Field(256, ge=8)
     """Side of a high patch in pixels."""
+    synthesize: SynthesizeConfig | None = None
     sampling: SamplingConfig = UniformConfig()
     channel_shuffle: float = Field(0, ge=0, le=1)
     """Share of the patches whose colour channels change places."""

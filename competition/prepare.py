@@ -19,10 +19,11 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_intermixed_args(arguments)
     experiment = load(given.config, Experiment, given.overrides)
     data, scale = experiment.data, experiment.model.scale
-    pairs, folder = find_pairs(data.root, scale), data.prepared(scale)
+    pairs = find_pairs(data.root, scale) + (data.synthesize.pairs(experiment.seed) if data.synthesize else [])
+    folder = data.prepared(scale)
     # Training trusts what stands; here, where time matters less, every byte is compared with its checksum.
     prepare(pairs, scale, folder, pixels=data.store == "disk", verify=True)
-    size = sum(path.stat().st_size for path in folder.iterdir())
+    size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
     console.print(f"{folder}: {len(pairs)} pairs ready and verified, {size / 1e9:.2f} GB")
 
 

@@ -123,10 +123,12 @@ def prepared_pairs(experiment: Experiment, accelerator: Accelerator) -> tuple[li
     """Training and validation pairs, checked; one process brings the store up to date while the others wait."""
     data, scale = experiment.data, experiment.model.scale
     pairs = find_pairs(data.root, scale)
+    synthetic = data.synthesize.pairs(experiment.seed) if data.synthesize else []
     if accelerator.is_main_process:
-        prepare(pairs, scale, data.prepared(scale), pixels=data.store == "disk")
+        prepare([*pairs, *synthetic], scale, data.prepared(scale), pixels=data.store == "disk")
     accelerator.wait_for_everyone()
-    return split(pairs, data.validation, data.root, experiment.seed)
+    train_pairs, held_out = split(pairs, data.validation, data.root, experiment.seed)
+    return train_pairs + synthetic, held_out
 
 
 class StopSignal:

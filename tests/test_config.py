@@ -33,6 +33,11 @@ COMPLETE: dict[str, Any] = {
         "root": "data/photos",
         "validation": 0.1,
         "high_patch": 64,
+        "synthesize": {
+            "high": "more",
+            "like": None,
+            "kinds": [{"resize": "area", "median": 3, "blur": 0.5, "noise": 2.0, "jpeg": 90}],
+        },
         "sampling": {"name": "hard", "power": 0.5},
         "channel_shuffle": 0.1,
         "gain": 0.2,

@@ -18,12 +18,14 @@ from conftest import Contest, Texture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from competition.data.degrade import Degradation
 from competition.data.pairs import Pair, find_pairs
 from competition.data.patches import Patches, Share, Stage
 from competition.data.preparation import StoreKind, difficulty_maps, prepare, sources
 from competition.data.sampling import Uniform
 from competition.data.sources import Pictures, Source
 from competition.data.store import Stored, encode, intact, lookup, path_of
+from competition.data.synthesis import SynthesizeConfig
 from competition.errors import BadInput, StorageError
 from competition.files import locked, sha256
 from competition.images import Bytes, read_rgb, write_png
@@ -48,7 +50,7 @@ def open_store(pairs: Sequence[Pair], folder: Path, kind: StoreKind = "disk") ->
 
 def files_of(folder: Path) -> dict[str, str]:
     """Name and hash of everything a store holds, without the lock."""
-    return {path.name: sha256(path) for path in folder.iterdir() if path.name != ".lock"}
+    return {path.name: sha256(path) for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
 
 
 # ---- pixels ---------------------------------------------------------------------------------------------------------
@@ -132,6 +134,50 @@ def test_difficulty_is_the_squared_error_of_bicubic_by_cell(contest: Contest, fo
     prepare(pairs, 4, folder, pixels=False)
     (grid,) = difficulty_maps(pairs, folder)
     assert np.allclose(grid, [[0, 0, 0], [0, 0, 100]], atol=0.2)
+
+
+# ---- synthetic pairs ------------------------------------------------------------------------------------------------
+
+MADE = {"area": Degradation(resize="area"), "noisy": Degradation(resize="nearest", noise=4, jpeg=80)}
+
+
+@pytest.fixture
+def more(tmp_path: Path, texture: Texture) -> Path:
+    """A folder of high pictures alone; one is no multiple of the scale."""
+    for number in range(12):
+        write_png(tmp_path / f"more/{number}.png", texture(100 + number, 97 if number == 3 else 96, 120))
+    return tmp_path / "more"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_synthetic_pairs_are_made_as_their_recipe_says(kind: StoreKind, more: Path, folder: Path) -> None:
+    pairs = SynthesizeConfig(high=more, kinds=tuple(MADE.values())).pairs(seed=5)
+    assert {pair.recipe.degradation.kind for pair in pairs if pair.recipe} == {"area", "nearest+noise+jpeg"}
+    for pair, source in zip(pairs, open_store(pairs, folder, kind), strict=True):
+        _, low, high = source.whole()
+        assert source.size == low.shape[:2] == (24, 30) and high.shape == (96, 120, 3)
+        assert np.array_equal(high, read_rgb(pair.high)[:96])
+        if pair.recipe and pair.recipe.degradation == MADE["area"]:
+            assert np.abs(high.reshape(24, 4, 30, 4, 3).mean((1, 3)) - low).max() <= 0.5
+
+
+def test_synthetic_pairs_depend_on_seed_and_name_alone(more: Path, folder: Path, tmp_path: Path) -> None:
+    config = SynthesizeConfig(high=more, kinds=tuple(MADE.values()))
+    first = [source.whole() for source in open_store(config.pairs(1), folder)]
+    (more / "0.png").unlink()
+    again = [source.whole() for source in open_store(config.pairs(1), tmp_path / "other", "memory")]
+    assert all(np.array_equal(a.low, b.low) for a, b in zip(first[1:], again, strict=True))
+    other = [source.whole() for source in open_store(config.pairs(2), tmp_path / "third", "none")]
+    assert any(not np.array_equal(a.low, b.low) for a, b in zip(again, other, strict=True))
+
+
+def test_real_and_synthetic_pairs_leave_each_other_alone(pairs: list[Pair], more: Path, folder: Path) -> None:
+    synthetic = SynthesizeConfig(high=more, kinds=(MADE["area"],)).pairs(1)
+    prepare([*pairs, *synthetic], 4, folder, pixels=True)
+    prepare(pairs, 4, folder, pixels=True)
+    assert all(lookup(path_of(folder, pair), pair, 4) for pair in synthetic)
+    changed = SynthesizeConfig(high=more, kinds=(MADE["noisy"],)).pairs(1)
+    assert not any(lookup(path_of(folder, pair), pair, 4) for pair in changed)
 
 
 # ---- changes --------------------------------------------------------------------------------------------------------

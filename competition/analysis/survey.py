@@ -78,7 +78,7 @@ def _dashed(path: Path) -> Finding:
 
 def _strangers(root: Path) -> Iterator[Finding]:
     """Folders that no command reads."""
-    known = {root: {"train", "test"}, root / "train": {"lr", "hr"}, root / "test": {"lr"}}
+    known = {root: {"train", "test", "store"}, root / "train": {"lr", "hr"}, root / "test": {"lr"}}
     for folder, names in known.items():
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if path.is_dir() and path.name not in names and not path.name.startswith("."):

@@ -6,24 +6,36 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from competition.data.degrade import Degradation
+from competition.data.exclusions import FILE_NAME, read_exclusions
 from competition.errors import BadInput
 from competition.images import list_pictures, read_header
 
 
+class Recipe(NamedTuple):
+    """How the low picture of a synthetic pair is made: the same bytes for the same recipe."""
+
+    degradation: Degradation
+    seed: int
+
+
 class Pair(NamedTuple):
-    """Paths of one pair; `name` is the file name both share."""
+    """Paths of one pair; `name` is the file name both share. With a recipe, `low` is the high picture too."""
 
     name: str
     low: Path
     high: Path
+    recipe: Recipe | None = None
 
 
 def find_pairs(root: Path, scale: int) -> list[Pair]:
-    """The pairs of ROOT/train/lr and ROOT/train/hr, sorted by name.
+    """The pairs of ROOT/train/lr and ROOT/train/hr, sorted by name, without those that ROOT/excluded.txt names.
 
     Raises BadInput that lists every picture without partner, with an unusable header, or of the wrong size.
     """
-    lows, highs = _collect(list_pictures, [root / "train" / "lr", root / "train" / "hr"], [])
+    excluded = read_exclusions(root / FILE_NAME)
+    folders = [root / "train" / "lr", root / "train" / "hr"]
+    lows, highs = _collect(lambda folder: list_pictures(folder, excluded), folders, [])
     alone = [path for side, other in ((lows, highs), (highs, lows)) for name, path in side.items() if name not in other]
     faults = [f"{path}: has no partner of the same name on the other side. Add it or remove this one" for path in alone]
     pairs = [Pair(name, lows[name], highs[name]) for name in lows if name in highs]
@@ -65,7 +77,7 @@ def read_names(path: Path) -> set[str]:
 
 def fingerprint(pairs: Iterable[Pair]) -> str:
     """A hash of the names and file sizes of the pairs: tells whether a run goes on with the same data."""
-    lines = [f"{pair.name} {pair.low.stat().st_size} {pair.high.stat().st_size}" for pair in pairs]
+    lines = [f"{pair.name} {pair.low.stat().st_size} {pair.high.stat().st_size} {pair.recipe or ''}" for pair in pairs]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

@@ -10,11 +10,10 @@ from typing import Literal
 from competition.data.content import content_faults
 from competition.data.difficulty import difficulty_map
 from competition.data.pairs import Pair
-from competition.data.sources import Files, Pictures, Source
+from competition.data.sources import Files, Source, low_size, read_pair
 from competition.data.store import TILE, Map, Stored, encode, intact, lookup, path_of, read_fact
 from competition.errors import BadInput
 from competition.files import locked, require_space, write_atomic
-from competition.images import read_header, read_rgb
 from competition.progress import console, progress
 
 StoreKind = Literal["disk", "memory", "none"]
@@ -44,9 +43,9 @@ def sources(kind: StoreKind, pairs: Sequence[Pair], scale: int, folder: Path) ->
     """The pairs as a prepared store of this kind gives them."""
     if kind == "memory":
         with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(lambda pair: Pictures(pair.name, read_rgb(pair.low), read_rgb(pair.high)), pairs))
+            return list(pool.map(lambda pair: read_pair(pair, scale), pairs))
     if kind == "none":
-        return [Files(pair) for pair in pairs]
+        return [Files(pair, scale) for pair in pairs]
     return [_stored(pair, scale, folder) for pair in pairs]
 
 
@@ -58,9 +57,10 @@ def difficulty_maps(pairs: Sequence[Pair], folder: Path) -> list[Map]:
 def _remove_others(pairs: Sequence[Pair], folder: Path) -> None:
     """Delete what an interrupted call left half written, and pairs that are gone."""
     wanted = {path_of(folder, pair) for pair in pairs}
-    for path in [*folder.glob(".tmp_*"), *folder.glob("*.safetensors")]:
-        if path not in wanted:
-            path.unlink()
+    for parent in {path.parent for path in wanted}:
+        for path in [*parent.glob(".tmp_*"), *parent.glob("*.safetensors")]:
+            if path not in wanted:
+                path.unlink()
 
 
 def _stands(pair: Pair, scale: int, folder: Path, pixels: bool, verify: bool) -> bool:
@@ -79,8 +79,8 @@ def _stored(pair: Pair, scale: int, folder: Path) -> Stored:
 
 def _bytes_needed(pair: Pair, scale: int, pixels: bool) -> int:
     """A little more than the pair's file will have."""
-    header = read_header(pair.low)
-    sides = [(header.height * times, header.width * times) for times in (1, scale)] if pixels else []
+    low = low_size(pair, scale)
+    sides = [(low[0] * times, low[1] * times) for times in (1, scale)] if pixels else []
     return 65_536 + sum(-(-height // TILE) * -(-width // TILE) * TILE * TILE * 3 for height, width in sides)
 
 
@@ -88,7 +88,7 @@ def _write_all(pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool) ->
     faults: list[str] = []
     with progress() as bar, ThreadPoolExecutor(THREADS) as pool:
         try:
-            work = [pool.submit(_write, pair, folder, pixels) for pair in pairs]
+            work = [pool.submit(_write, pair, scale, folder, pixels) for pair in pairs]
             for done in bar.track(as_completed(work), total=len(work), description="prepare pairs"):
                 try:
                     done.result()
@@ -101,8 +101,8 @@ def _write_all(pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool) ->
         raise BadInput(*sorted(faults))
 
 
-def _write(pair: Pair, folder: Path, pixels: bool) -> None:
-    pictures = Pictures(pair.name, read_rgb(pair.low), read_rgb(pair.high))
+def _write(pair: Pair, scale: int, folder: Path, pixels: bool) -> None:
+    pictures = read_pair(pair, scale)
     if faults := content_faults(pair.low, pair.high, pictures.low, pictures.high, pictures.scale):
         raise BadInput(*faults)
     facts = {"difficulty": difficulty_map(pictures)}

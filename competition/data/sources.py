@@ -2,6 +2,9 @@
 
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
+from competition.data.degrade import degrade
 from competition.data.pairs import Pair
 from competition.images import Bytes, read_header, read_rgb
 
@@ -58,14 +61,32 @@ class Pictures(NamedTuple):
         return self
 
 
+def read_pair(pair: Pair, scale: int) -> Pictures:
+    """Decode both pictures of a pair, or make the low one; raises BadInput like `read_rgb`."""
+    high = read_rgb(pair.high)
+    if pair.recipe is None:
+        return Pictures(pair.name, read_rgb(pair.low), high)
+    height, width = low_size(pair, scale)
+    high = np.ascontiguousarray(high[: height * scale, : width * scale])
+    generator = np.random.Generator(np.random.Philox(key=pair.recipe.seed))
+    return Pictures(pair.name, degrade(high, pair.recipe.degradation, generator, scale), high)
+
+
+def low_size(pair: Pair, scale: int) -> tuple[int, int]:
+    """Height and width of the low picture, by the headers; a synthetic one loses what the scale does not divide."""
+    header = read_header(pair.low)
+    divisor = 1 if pair.recipe is None else scale
+    return header.height // divisor, header.width // divisor
+
+
 class Files:
     """A pair that stays in its files: every patch decodes both pictures."""
 
-    def __init__(self, pair: Pair) -> None:
+    def __init__(self, pair: Pair, scale: int) -> None:
         self.pair = pair
+        self.scale = scale
         self.name = pair.name
-        header = read_header(pair.low)
-        self.size = (header.height, header.width)
+        self.size = low_size(pair, scale)
 
     def expect(self, top: int, left: int, size: int) -> None:
         """See `Source`: nothing is fetched ahead."""
@@ -76,4 +97,4 @@ class Files:
 
     def whole(self) -> Pictures:
         """See `Source`."""
-        return Pictures(self.name, read_rgb(self.pair.low), read_rgb(self.pair.high))
+        return read_pair(self.pair, self.scale)

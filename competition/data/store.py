@@ -35,6 +35,8 @@ class Entry(NamedTuple):
 
 def path_of(folder: Path, pair: Pair) -> Path:
     """The file of a pair; by hash, as a picture's name may be as long as the disk allows."""
+    # Apart, so that an experiment without synthetic pairs leaves those of another alone.
+    folder = folder / "synthetic" if pair.recipe else folder
     return folder / f"{sha256(pair.name.encode('utf-8', 'surrogateescape')).hexdigest()[:32]}.safetensors"
 
 
@@ -138,9 +140,10 @@ class Stored:
         return self._tiles
 
 
-def _sources(pair: Pair) -> list[list[int]]:
-    """Size and time of change of both picture files: what tells a changed picture without reading it."""
-    return [[status.st_size, status.st_mtime_ns] for status in (pair.low.stat(), pair.high.stat())]
+def _sources(pair: Pair) -> list[Any]:
+    """Size and time of change of both files, which tell a changed picture without reading it, and the recipe."""
+    files = [[status.st_size, status.st_mtime_ns] for status in (pair.low.stat(), pair.high.stat())]
+    return files if pair.recipe is None else [*files, pair.recipe.degradation.model_dump(), pair.recipe.seed]
 
 
 def _digest(arrays: dict[str, npt.NDArray[Any]]) -> str:
