@@ -196,7 +196,7 @@ def open_patches(experiment: Experiment, pairs: Sequence[Pair], share: Share) ->
     data, scale = experiment.data, experiment.model.scale
     pictures = sources(data.store, pairs, scale, data.prepared(scale))
     sizes = [picture.size for picture in pictures]
-    sampling = data.sampling.build(sizes, lambda: difficulty_maps(pairs, data.prepared(scale)))
+    sampling = data.sampling.build(sizes, lambda: difficulty_maps(pairs, scale, data.prepared(scale)))
     stages = [Stage(s.from_step, s.high_patch // scale, s.batch) for s in experiment.all_stages()]
     photometry = Photometry(data.channel_shuffle, data.gain)
     return Patches(pictures, sampling, stages, scale, experiment.seed, photometry, share)

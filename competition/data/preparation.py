@@ -5,13 +5,17 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from competition.data.content import content_faults
 from competition.data.difficulty import difficulty_map
+from competition.data.likeness import signature
 from competition.data.pairs import Pair
 from competition.data.sources import Files, Source, low_size, read_pair
-from competition.data.store import TILE, Map, Stored, encode, intact, lookup, path_of, read_fact
+from competition.data.store import TILE, Entry, Map, Stored, encode, intact, lookup, path_of, read_fact
 from competition.errors import BadInput
 from competition.files import locked, require_space, write_atomic
 from competition.progress import console, progress
@@ -39,6 +43,17 @@ def prepare(pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool, verif
             _write_all(missing, scale, folder, pixels)
 
 
+def entries(pairs: Sequence[Pair], scale: int, folder: Path) -> list[Entry]:
+    """What the prepared store says of each pair; raises BadInput where a picture has changed since."""
+    found = []
+    for pair in pairs:
+        entry = lookup(path_of(folder, pair), pair, scale)
+        if entry is None:
+            raise BadInput(f"{pair.low}: changed while it was being read. Run the same command again")
+        found.append(entry)
+    return found
+
+
 def sources(kind: StoreKind, pairs: Sequence[Pair], scale: int, folder: Path) -> list[Source]:
     """The pairs as a prepared store of this kind gives them."""
     if kind == "memory":
@@ -46,12 +61,14 @@ def sources(kind: StoreKind, pairs: Sequence[Pair], scale: int, folder: Path) ->
             return list(pool.map(lambda pair: read_pair(pair, scale), pairs))
     if kind == "none":
         return [Files(pair, scale) for pair in pairs]
-    return [_stored(pair, scale, folder) for pair in pairs]
+    found = zip(pairs, entries(pairs, scale, folder), strict=True)
+    return [Stored(pair.name, path_of(folder, pair), entry) for pair, entry in found]
 
 
-def difficulty_maps(pairs: Sequence[Pair], folder: Path) -> list[Map]:
+def difficulty_maps(pairs: Sequence[Pair], scale: int, folder: Path) -> list[Map]:
     """What `difficulty_map` said of each pair when it was prepared."""
-    return [read_fact(path_of(folder, pair), "difficulty") for pair in pairs]
+    found = zip(pairs, entries(pairs, scale, folder), strict=True)
+    return [read_fact(path_of(folder, pair), entry, "difficulty") for pair, entry in found]
 
 
 def _remove_others(pairs: Sequence[Pair], folder: Path) -> None:
@@ -66,15 +83,7 @@ def _remove_others(pairs: Sequence[Pair], folder: Path) -> None:
 def _stands(pair: Pair, scale: int, folder: Path, pixels: bool, verify: bool) -> bool:
     path = path_of(folder, pair)
     entry = lookup(path, pair, scale)
-    return entry is not None and (entry.pixels or not pixels) and (not verify or intact(path))
-
-
-def _stored(pair: Pair, scale: int, folder: Path) -> Stored:
-    path = path_of(folder, pair)
-    entry = lookup(path, pair, scale)
-    if entry is None or not entry.pixels:
-        raise BadInput(f"{pair.low}: changed while it was being read. Run the same command again")
-    return Stored(pair.name, path, entry)
+    return entry is not None and (entry.pixels or not pixels) and (not verify or intact(path, entry))
 
 
 def _bytes_needed(pair: Pair, scale: int, pixels: bool) -> int:
@@ -105,5 +114,8 @@ def _write(pair: Pair, scale: int, folder: Path, pixels: bool) -> None:
     pictures = read_pair(pair, scale)
     if faults := content_faults(pair.low, pair.high, pictures.low, pictures.high, pictures.scale):
         raise BadInput(*faults)
-    facts = {"difficulty": difficulty_map(pictures)}
+    facts: dict[str, npt.NDArray[Any]] = {
+        "difficulty": difficulty_map(pictures),
+        "signature": np.frombuffer(signature(pictures.low).pack(), np.uint8),
+    }
     write_atomic(path_of(folder, pair), encode(pair, pictures, pixels, **facts))

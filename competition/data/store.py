@@ -1,13 +1,17 @@
 """The pixel store: one safetensors file a pair, decoded once, in tiles that training maps into memory."""
 
+import contextlib
 import json
+import math
+import os
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+import torch
 from safetensors.numpy import save
 
 from competition.data.pairs import Pair
@@ -17,20 +21,41 @@ from competition.memory import random_access, will_need
 
 VERSION = 1
 _KEY = "competition"
+_TYPES = {"U8": np.uint8, "F32": np.float32}
 # A tile of 64 x 64 pixels fills three pages of memory: a patch touches little beyond itself, in long runs of bytes.
 TILE = 64
 TILE_BYTES = TILE * TILE * 3
 PAGE = 4096
+MOST_HEADER = 2**20
 
 Map = npt.NDArray[np.float32]
 
 
+class Array(NamedTuple):
+    """Where an array lies in its file: offset in bytes, shape, type."""
+
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Its length in bytes."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 class Entry(NamedTuple):
-    """What the store says of a pair: the low picture's (height, width), the scale, and whether its pixels are there."""
+    """What a file says of its pair: the low picture's (height, width), the scale, its arrays, their SHA-256."""
 
     size: tuple[int, int]
     scale: int
-    pixels: bool
+    arrays: dict[str, Array]
+    sha256: str
+
+    @property
+    def pixels(self) -> bool:
+        """Whether the pixels are there."""
+        return {"low", "high"} <= set(self.arrays)
 
 
 def path_of(folder: Path, pair: Pair) -> Path:
@@ -68,28 +93,26 @@ def encode(pair: Pair, pictures: Pictures, pixels: bool, **facts: npt.NDArray[An
 def lookup(path: Path, pair: Pair, scale: int) -> Entry | None:
     """The entry of a pair, or None where it is missing, broken, of another version, or older than its pictures."""
     try:
-        with safe_open(path, framework="np") as file:
-            metadata = json.loads(file.metadata()[_KEY])
-            pixels = {"low", "high"} <= set(file.keys())
+        with _opened(path) as file:
+            facts, arrays = _read_header(file)
         expected = {"version": VERSION, "name": pair.name, "scale": scale, "sources": _sources(pair)}
-        current = all(metadata[key] == value for key, value in expected.items())
-        entry = Entry(tuple(metadata["size"]), scale, pixels)
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        entry = Entry(tuple(facts["size"]), scale, arrays, facts["sha256"])
+        return entry if all(facts[key] == value for key, value in expected.items()) else None
+    except (OSError, LookupError, TypeError, ValueError):
         return None
-    return entry if current else None
 
 
-def intact(path: Path) -> bool:
+def intact(path: Path, entry: Entry) -> bool:
     """Whether the bytes of a file are those that were written, by its SHA-256."""
-    with safe_open(path, framework="np") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return bool(_digest(arrays) == json.loads(file.metadata()[_KEY])["sha256"])
+    return _digest({name: read_fact(path, entry, name) for name in entry.arrays}) == entry.sha256
 
 
-def read_fact(path: Path, name: str) -> npt.NDArray[Any]:
+def read_fact(path: Path, entry: Entry, name: str) -> npt.NDArray[Any]:
     """One of the arrays that `encode` was given."""
-    with safe_open(path, framework="np") as file:
-        return np.asarray(file.get_tensor(name))
+    array = entry.arrays[name]
+    with _opened(path) as file:
+        content = os.pread(file, array.nbytes, array.offset)
+    return np.frombuffer(content, array.dtype).reshape(array.shape)
 
 
 class Stored:
@@ -131,13 +154,50 @@ class Stored:
 
     def _mapped(self) -> tuple[Bytes, Bytes]:
         if self._tiles is None:
-            # As torch tensors, which are views of the file and, unlike Python's mmap, keep no file open each.
-            with safe_open(self.path, framework="pt") as file:
-                self._tiles = file.get_tensor("low").numpy(), file.get_tensor("high").numpy()
+            low, high = self.entry.arrays["low"], self.entry.arrays["high"]
+            length = max(low.offset + low.nbytes, high.offset + high.nbytes)
+            # By torch, whose mappings, unlike Python's, keep no file open each.
+            mapped = torch.from_file(str(self.path), shared=False, size=length, dtype=torch.uint8).numpy()
+            random_access(mapped.ctypes.data, length)
+            self._tiles = _view(mapped, low), _view(mapped, high)
             self._addresses = [tiles.ctypes.data for tiles in self._tiles]
-            for tiles, address in zip(self._tiles, self._addresses, strict=True):
-                random_access(address, tiles.nbytes)
         return self._tiles
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A file to be read here and there: without that advice the system would fetch megabytes around each look."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        if hasattr(os, "posix_fadvise"):  # not on macOS
+            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_RANDOM)
+        yield file
+    finally:
+        os.close(file)
+
+
+def _read_header(file: int) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Our metadata and the arrays of a safetensors file; raises ValueError or LookupError for anything not whole."""
+    beginning = os.pread(file, PAGE, 0)
+    length = int.from_bytes(beginning[:8], "little")
+    if length > MOST_HEADER:
+        raise ValueError("no header")
+    header = json.loads((beginning + os.pread(file, max(0, 8 + length - PAGE), PAGE))[8 : 8 + length])
+    facts = json.loads(header.pop("__metadata__")[_KEY])
+    arrays = {}
+    end = 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+        arrays[name] = Array(8 + length + end, tuple(entry["shape"]), np.dtype(_TYPES[entry["dtype"]]))
+        if entry["data_offsets"] != [end, end + arrays[name].nbytes]:
+            raise ValueError("arrays overlap or leave holes")
+        end += arrays[name].nbytes
+    if os.fstat(file).st_size != 8 + length + end:
+        raise ValueError("not whole")
+    return facts, arrays
+
+
+def _view(mapped: Bytes, array: Array) -> Bytes:
+    return mapped[array.offset : array.offset + array.nbytes].reshape(array.shape)
 
 
 def _sources(pair: Pair) -> list[Any]:

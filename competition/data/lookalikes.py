@@ -1,0 +1,39 @@
+"""How much every two pairs of a store resemble each other, computed once and kept beside it."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from competition.data.likeness import Matrix, likeness_matrix, unpack
+from competition.data.pairs import Pair
+from competition.data.preparation import entries
+from competition.data.store import path_of, read_fact
+from competition.files import write_atomic
+from competition.progress import console
+
+
+def lookalikes(pairs: Sequence[Pair], scale: int, folder: Path) -> Matrix:
+    """`likeness_matrix` of the low pictures of prepared pairs, (n, n); some seconds the first time for many pairs."""
+    path, found = folder / "likeness", entries(pairs, scale, folder)
+    key = sha256("".join(entry.sha256 for entry in found).encode()).hexdigest()
+    if (kept := _read(path, key)) is not None:
+        return kept
+    if len(pairs) > 100:
+        console.print(f"{folder}: comparing {len(pairs):,} pictures with each other")
+    facts = [read_fact(path_of(folder, pair), entry, "signature") for pair, entry in zip(pairs, found, strict=True)]
+    signatures = [unpack(fact.tobytes()) for fact in facts]
+    matrix = likeness_matrix(signatures, signatures)
+    write_atomic(path, save({"likeness": matrix}, {"key": key}))
+    return matrix
+
+
+def _read(path: Path, key: str) -> Matrix | None:
+    try:
+        with safe_open(path, framework="np") as file:
+            return np.asarray(file.get_tensor("likeness")) if file.metadata().get("key") == key else None
+    except (OSError, SafetensorError):
+        return None
