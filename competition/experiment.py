@@ -21,8 +21,10 @@ class DataConfig(Config):
 
     root: Path
     """Contest folder with train/lr, train/hr and test/lr."""
-    validation: Path | Annotated[float, Field(gt=0, lt=1)] = 0.05
-    """Share of the pairs held out, or a text file in `root` that lists their names."""
+    validation: Path | Annotated[float, Field(gt=0, le=0.5)] = 0.05
+    """Share of the pairs held out, whole scenes, or a text file in `root` that lists their names."""
+    fold: int = Field(0, ge=0)
+    """Which fold is held out, where `validation` is a share: 0.2 makes 5 folds, 0 to 4."""
     high_patch: int = Field(256, ge=8)
     """Side of a high patch in pixels."""
     synthesize: SynthesizeConfig | None = None

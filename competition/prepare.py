@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from competition.config import load
-from competition.data.pairs import find_pairs
-from competition.data.preparation import prepare
 from competition.errors import ArgumentParser, run_command
 from competition.experiment import Experiment
+from competition.feed import prepare_pairs
 from competition.progress import console
 
 
@@ -18,13 +17,11 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example data.cache=/fast/disk")
     given = parser.parse_intermixed_args(arguments)
     experiment = load(given.config, Experiment, given.overrides)
-    data, scale = experiment.data, experiment.model.scale
-    pairs = find_pairs(data.root, scale) + (data.synthesize.pairs(experiment.seed) if data.synthesize else [])
-    folder = data.prepared(scale)
     # Training trusts what stands; here, where time matters less, every byte is compared with its checksum.
-    prepare(pairs, scale, folder, pixels=data.store == "disk", verify=True)
+    count = prepare_pairs(experiment, verify=True)
+    folder = experiment.data.prepared(experiment.model.scale)
     size = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
-    console.print(f"{folder}: {len(pairs)} pairs ready and verified, {size / 1e9:.2f} GB")
+    console.print(f"{folder}: {count} pairs ready and verified, {size / 1e9:.2f} GB")
 
 
 if __name__ == "__main__":

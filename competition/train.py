@@ -1,6 +1,7 @@
 """Fine-tune a network on paired patches: the same command starts a run, resumes it, or finds it complete."""
 
 import copy
+import json
 import signal
 import time
 from collections.abc import Sequence
@@ -12,11 +13,10 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from competition import checkpoints, pretrained, weights
+from competition import checkpoints, feed, pretrained, weights
 from competition.config import describe, load
-from competition.data.pairs import Pair, find_pairs, fingerprint, split
-from competition.data.patches import Patches, Photometry, Share, Stage, loader
-from competition.data.preparation import difficulty_maps, prepare, sources
+from competition.data.pairs import fingerprint
+from competition.data.patches import Share, loader
 from competition.data.sources import Source
 from competition.ensemble import enlarge
 from competition.errors import ArgumentParser, NumericalError, Stopped, UsageError, run_command
@@ -46,7 +46,6 @@ def train(experiment: Experiment) -> None:
     Raises Stopped after SIGINT or SIGTERM, with the state saved; NumericalError when a step is not finite.
     """
     run = experiment.runs / experiment.name
-    scale, data = experiment.model.scale, experiment.data
     # Said explicitly: on a machine without GPU, Accelerate would otherwise take several processes for several runs.
     cpu = not torch.cuda.is_available()
     accelerator = Accelerator(cpu=cpu, mixed_precision=experiment.precision, log_with="tensorboard", project_dir=run)
@@ -56,15 +55,21 @@ def train(experiment: Experiment) -> None:
             raise UsageError(
                 f"batch: {stage.batch} cannot be shared by {accelerator.num_processes} processes. Change it"
             )
-    train_pairs, held_out = prepared_pairs(experiment, accelerator)
+    if accelerator.is_main_process:
+        feed.prepare_pairs(experiment)
+    accelerator.wait_for_everyone()
+    contest = feed.open_contest(experiment)
     stop = StopSignal()
     # Where the data lies and who cuts it do not change the result.
     elsewhere: Any = {"runs": True, "data": {"root", "store", "cache", "workers"}}
     config = experiment.model_dump(mode="json", exclude=elsewhere)
-    fingerprints = {"train": fingerprint(train_pairs), "validation": fingerprint(held_out)}
+    fingerprints = {"train": fingerprint(contest.training), "validation": fingerprint(contest.validation)}
     record(run, config, fingerprints, write=accelerator.is_main_process)
     if accelerator.is_main_process:
-        write_atomic(run / "validation.txt", "".join(f"{pair.name}\n" for pair in held_out).encode())
+        write_atomic(run / "validation.txt", "".join(f"{pair.name}\n" for pair in contest.validation).encode())
+        write_atomic(run / "split.json", json.dumps(contest.split._asdict(), indent=1).encode())
+    for line in contest.warnings():
+        say(accelerator, f"warning: {line}")
     accelerator.wait_for_everyone()
 
     network = _network(experiment, accelerator)
@@ -78,11 +83,13 @@ def train(experiment: Experiment) -> None:
     if step == experiment.steps and log.validated(step):
         return _finish(accelerator, run, model, optimizer)
 
-    patches = open_patches(experiment, train_pairs, Share(accelerator.process_index, accelerator.num_processes))
-    validation = Validation(experiment, run, sources(data.store, held_out, scale, data.prepared(scale)))
-    batches = loader(patches, step, experiment.steps, data.workers, pin_memory=accelerator.device.type == "cuda")
+    share = Share(accelerator.process_index, accelerator.num_processes)
+    patches = feed.open_patches(experiment, contest.training, share)
+    validation = Validation(experiment, run, feed.open_pictures(experiment, contest.validation))
+    cuda, workers = accelerator.device.type == "cuda", experiment.data.workers
+    batches = loader(patches, step, experiment.steps, workers, pin_memory=cuda)
     criterion = experiment.loss.build()
-    say(accelerator, f"{run}: step {step} of {experiment.steps}, {len(train_pairs)} pairs, {accelerator.device}")
+    say(accelerator, f"{run}: step {step} of {experiment.steps}, {len(contest.training)} pairs, {accelerator.device}")
     if step and _due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
         validation.run(accelerator, training.ema, step, log)
     started, first = time.monotonic(), step
@@ -117,18 +124,6 @@ def train(experiment: Experiment) -> None:
             if validating:
                 validation.run(accelerator, training.ema, step, log)
     _finish(accelerator, run, model, optimizer)
-
-
-def prepared_pairs(experiment: Experiment, accelerator: Accelerator) -> tuple[list[Pair], list[Pair]]:
-    """Training and validation pairs, checked; one process brings the store up to date while the others wait."""
-    data, scale = experiment.data, experiment.model.scale
-    pairs = find_pairs(data.root, scale)
-    synthetic = data.synthesize.pairs(experiment.seed) if data.synthesize else []
-    if accelerator.is_main_process:
-        prepare([*pairs, *synthetic], scale, data.prepared(scale), pixels=data.store == "disk")
-    accelerator.wait_for_everyone()
-    train_pairs, held_out = split(pairs, data.validation, data.root, experiment.seed)
-    return train_pairs + synthetic, held_out
 
 
 class StopSignal:
@@ -189,17 +184,6 @@ def _network(experiment: Experiment, accelerator: Accelerator) -> nn.Module:
             f"model.name: {experiment.model.name} has nothing to train. Choose another, or use it with infer"
         )
     return network
-
-
-def open_patches(experiment: Experiment, pairs: Sequence[Pair], share: Share) -> Patches:
-    """The batches of the training pairs, of which this process has its share."""
-    data, scale = experiment.data, experiment.model.scale
-    pictures = sources(data.store, pairs, scale, data.prepared(scale))
-    sizes = [picture.size for picture in pictures]
-    sampling = data.sampling.build(sizes, lambda: difficulty_maps(pairs, scale, data.prepared(scale)))
-    stages = [Stage(s.from_step, s.high_patch // scale, s.batch) for s in experiment.all_stages()]
-    photometry = Photometry(data.channel_shuffle, data.gain)
-    return Patches(pictures, sampling, stages, scale, experiment.seed, photometry, share)
 
 
 def _finish(accelerator: Accelerator, run: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -1,4 +1,4 @@
-"""The contest's folder: pairs of low and high pictures by name, their checks, and the validation split."""
+"""The contest's folder: pairs of low and high pictures by name, and what their names and headers show."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
@@ -41,28 +41,6 @@ def find_pairs(root: Path, scale: int) -> list[Pair]:
     pairs = [Pair(name, lows[name], highs[name]) for name in lows if name in highs]
     _collect(lambda pair: _check_sizes(pair, scale), pairs, faults)
     return pairs
-
-
-def split(pairs: Sequence[Pair], validation: Path | float, root: Path, seed: int) -> tuple[list[Pair], list[Pair]]:
-    """Training and validation pairs.
-
-    `validation` is a text file (relative to `root`) with one name a line, or a share of the pairs, drawn by a hash of
-    seed and name. Raises BadInput for a name without pair and for a split that leaves one side empty.
-    """
-    if isinstance(validation, Path):
-        chosen = read_names(root / validation)
-        unknown = sorted(chosen - {pair.name for pair in pairs})
-        if unknown:
-            raise BadInput(*[f"{root / validation}: {name}: no such pair. Remove the line" for name in unknown])
-    else:
-        count = max(1, round(validation * len(pairs)))
-        ranked = sorted(pairs, key=lambda pair: hashlib.sha256(f"{seed}/{pair.name}".encode()).digest())
-        chosen = {pair.name for pair in ranked[:count]}
-    train = [pair for pair in pairs if pair.name not in chosen]
-    held_out = [pair for pair in pairs if pair.name in chosen]
-    if not train or not held_out:
-        raise BadInput(f"{root}: {len(train)} training and {len(held_out)} validation pairs. Both sides need one")
-    return train, held_out
 
 
 def read_names(path: Path) -> set[str]:

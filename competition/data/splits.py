@@ -1,51 +1,91 @@
 """Splits that do not leak: whole scenes stay together, folds are equally large and equally hard."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from competition.data.likeness import SAME_SCENE, Matrix, Signature, groups_of, likeness_matrix
-from competition.errors import BadInput
+from competition.data.likeness import SAME_PICTURE, Matrix, groups_of
+from competition.data.pairs import read_names
+from competition.errors import BadInput, Fault, UsageError
 
 # Units are dealt out from the extreme to the middling in so many steps, shuffled by the seed within a step.
 STRATA = 10
 
 
-class Neighbour(NamedTuple):
-    """The picture of one side that is most like a picture of the other side."""
+class Neighbours(NamedTuple):
+    """A validation picture and the training picture most like it; from SAME_SCENE on the two show one scene."""
 
     name: str
     other: str
     likeness: float
-    """As `likeness.likeness`: from SAME_SCENE on the two leak."""
 
 
 class Split(NamedTuple):
-    """Folds of a set of pictures; `_asdict()` is ready for JSON."""
+    """What a run holds out; `_asdict()` is ready for JSON."""
 
+    validation: list[str]
+    """Names of the pictures held out, sorted."""
     folds: dict[str, int]
-    """Fold of every picture, 0 to count - 1."""
-    groups: dict[str, int]
+    """Fold of every picture; empty where the validation pictures were listed by hand."""
+    scenes: dict[str, int]
     """Scene of every picture."""
-    nearest: dict[str, tuple[str, float]]
-    """For every picture the most similar one of all other folds, and their likeness."""
+    nearest: list[Neighbours]
+    """For every validation picture the training picture most like it, the closest first."""
 
 
-def split_scenes(signatures: Mapping[str, Signature], difficulty: Mapping[str, float], count: int, seed: int) -> Split:
-    """Group pictures by scene, deal the groups out into folds, and tell how near the folds come to each other.
+def hold_out_listed(names: Sequence[str], matrix: Matrix, path: Path) -> Split:
+    """The split that a text file of validation names makes; `matrix` is the likeness of every two of `names`.
 
-    Raises BadInput when there are fewer scenes than folds.
+    Raises BadInput for a name that is unknown, for two versions of one picture on both sides, and where one side is
+    empty.
     """
-    names = sorted(signatures)
-    sides = [signatures[name] for name in names]
-    matrix = likeness_matrix(sides, sides)
-    groups = dict(zip(names, groups_of(matrix), strict=True))
-    of = folds(groups, difficulty, count, seed)
-    numbers = np.array([of[name] for name in names])
-    elsewhere = np.where(numbers[:, None] == numbers, np.float32(-1), matrix)
-    return Split(of, groups, {near.name: near[1:] for near in _nearest(names, names, elsewhere)})
+    chosen = read_names(path)
+    if unknown := sorted(chosen - set(names)):
+        raise BadInput(*[f"{path}: {name}: no such pair. Remove the line" for name in unknown])
+    split = _split(names, matrix, chosen, {})
+    twins = [near for near in split.nearest if near.likeness >= SAME_PICTURE]
+    if twins:
+        raise BadInput(*map(partial(_leak, path), twins))
+    return split
+
+
+def _leak(path: Path, near: Neighbours) -> Fault:
+    cause = f"is listed for validation, and {near.other} in training is the same picture"
+    return Fault("leak", f"{path}: {near.name}", cause, "Remove one of the two")
+
+
+def hold_out_fold(
+    names: Sequence[str], matrix: Matrix, difficulty: Mapping[str, float], share: float, fold: int, seed: int
+) -> Split:
+    """The split that holds out one of round(1 / share) folds, or of as many as there are scenes.
+
+    Raises BadInput for a single scene, UsageError where there is no such fold.
+    """
+    scenes = dict(zip(names, groups_of(matrix), strict=True))
+    count = min(round(1 / share), len(set(scenes.values())))
+    if count < 2:
+        raise BadInput(f"{len(names)} pairs: of one scene, which cannot be on both sides. Add pictures of another")
+    if fold >= count:
+        raise UsageError(f"data.fold: {fold}, but there are {count} folds, counted from 0. Choose another")
+    dealt = folds(scenes, difficulty, count, seed)
+    return _split(names, matrix, {name for name in names if dealt[name] == fold}, dealt)
+
+
+def _split(names: Sequence[str], matrix: Matrix, chosen: Collection[str], dealt: dict[str, int]) -> Split:
+    held = np.array([name in chosen for name in names], bool)
+    if held.all() or not held.any():
+        raise BadInput(f"{(~held).sum()} training and {held.sum()} validation pairs. Both sides need one")
+    between = matrix[np.ix_(held, ~held)]
+    training = [name for name in names if name not in chosen]
+    validation = [name for name in names if name in chosen]
+    closest = zip(validation, between.argmax(axis=1), between.max(axis=1), strict=True)
+    nearest = [Neighbours(name, training[column], round(float(value), 3)) for name, column, value in closest]
+    scenes = dict(zip(names, groups_of(matrix), strict=True))
+    return Split(sorted(validation), dealt, scenes, sorted(nearest, key=lambda near: (-near.likeness, near.name)))
 
 
 def folds(groups: Mapping[str, int], difficulty: Mapping[str, float], count: int, seed: int) -> dict[str, int]:
@@ -73,33 +113,6 @@ def folds(groups: Mapping[str, int], difficulty: Mapping[str, float], count: int
         burden[fold] += burdens[scene]
         result.update(dict.fromkeys(scene, fold))
     return {name: result[name] for name in sorted(result)}
-
-
-def leaks(train: Mapping[str, Signature], validation: Mapping[str, Signature]) -> list[Neighbour]:
-    """Every validation picture with every training picture that shows the same scene, the most alike first."""
-    names, others, matrix = _compare(train, validation)
-    rows, columns = (matrix >= SAME_SCENE).nonzero()
-    found = [Neighbour(names[i], others[j], float(matrix[i, j])) for i, j in zip(rows, columns, strict=True)]
-    return sorted(found, key=lambda pair: (-pair.likeness, pair))
-
-
-def nearest(train: Mapping[str, Signature], validation: Mapping[str, Signature]) -> list[Neighbour]:
-    """For every validation picture the most similar training picture, in the order of names."""
-    return _nearest(*_compare(train, validation))
-
-
-def _compare(
-    train: Mapping[str, Signature], validation: Mapping[str, Signature]
-) -> tuple[list[str], list[str], Matrix]:
-    names, others = sorted(validation), sorted(train)
-    matrix = likeness_matrix([validation[name] for name in names], [train[name] for name in others])
-    return names, others, matrix
-
-
-def _nearest(names: list[str], others: list[str], matrix: Matrix) -> list[Neighbour]:
-    best = matrix.argmax(axis=1)
-    pairs = zip(names, best, matrix.max(axis=1), strict=True)
-    return [Neighbour(name, others[column], float(value)) for name, column, value in pairs if value >= 0]
 
 
 # ---- dealing out ----------------------------------------------------------------------------------------------------

@@ -21,13 +21,14 @@ import sys, time
 from pathlib import Path
 from accelerate import Accelerator
 from competition.config import load
+from competition import feed, train
 from competition.data.patches import Share, loader
 from competition.experiment import Experiment
-from competition.train import open_patches, prepared_pairs
 experiment, accelerator = load(Path(sys.argv[1]), Experiment), Accelerator(cpu=True)
 imported = time.monotonic()
-pairs, _ = prepared_pairs(experiment, accelerator)
-next(iter(loader(open_patches(experiment, pairs, Share()), 0, 1, 0)))
+feed.prepare_pairs(experiment)
+contest = feed.open_contest(experiment)
+next(iter(loader(feed.open_patches(experiment, contest.training, Share()), 0, 1, 0)))
 print(imported, time.monotonic())
 """
 
