@@ -25,8 +25,9 @@ Resize = Literal[
     "pil_bilinear",
     "pil_lanczos",
 ]
+Median = Literal[0, 3, 5, 7]
 RESIZES: tuple[Resize, ...] = get_args(Resize)
-MEDIANS = (0, 3, 5, 7)
+MEDIANS: tuple[Median, ...] = get_args(Median)
 
 
 class Degradation(Config):
@@ -42,7 +43,7 @@ class Degradation(Config):
 
     resize: Resize = "matlab_bicubic"
     """Way of reducing."""
-    median: Literal[0, 3, 5, 7] = 0
+    median: Median = 0
     """Side of the median window on the high picture, 0 for none."""
     blur: float = Setting(0.0, ge=0, le=10)
     """Gaussian sigma in high pixels, before reducing; 0 for none."""
