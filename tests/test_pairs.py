@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import Contest, Texture
 
-from competition.data.pairs import Pair, find_pairs, split
+from competition.data.pairs import Pair, find_pairs
 from competition.data.preparation import prepare, sources
 from competition.errors import BadInput
 from competition.images import Bytes, read_rgb, write_png
@@ -389,71 +389,3 @@ def test_all_faults_of_content_are_listed_at_once(contest: Contest) -> None:
     content = low_of(root, "004.png").read_bytes()
     low_of(root, "004.png").write_bytes(content[:-20])
     assert [line.split(": ")[0] for line in faults_of(root)] == ["lr/001.png", "lr/003.png", "lr/004.png"]
-
-
-# ---- split ----------------------------------------------------------------------------------------------------------
-
-PAIRS = [Pair(f"{number:03d}.png", Path("lr"), Path("hr")) for number in range(100)]
-
-
-def names(pairs: Sequence[Pair]) -> list[str]:
-    return [pair.name for pair in pairs]
-
-
-def test_a_share_is_drawn_by_seed_alone() -> None:
-    train, held_out = split(PAIRS, 0.1, Path(), 5)
-    assert len(held_out) == 10
-    assert sorted(names(train) + names(held_out)) == names(PAIRS)
-    assert names(held_out) == sorted(names(held_out))
-    assert split(PAIRS[::-1], 0.1, Path("elsewhere"), 5) == (train[::-1], held_out[::-1])
-    assert names(split(PAIRS, 0.1, Path(), 6)[1]) != names(held_out)
-
-
-def test_a_larger_share_holds_out_the_same_pairs_and_more() -> None:
-    small, large = (names(split(PAIRS, share, Path(), 5)[1]) for share in (0.1, 0.2))
-    assert set(small) < set(large)
-
-
-def test_the_smallest_share_is_one_pair() -> None:
-    assert len(split(PAIRS[:3], 0.01, Path(), 0)[1]) == 1
-
-
-@pytest.mark.parametrize("newline", ["\n", "\r\n"])
-@pytest.mark.parametrize("last", [True, False])
-def test_a_list_holds_out_what_it_names(newline: str, last: bool, tmp_path: Path) -> None:
-    text = newline.join(["003.png", "", "001.png"]) + newline * last
-    (tmp_path / "validation.txt").write_bytes(text.encode())
-    train, held_out = split(PAIRS, Path("validation.txt"), tmp_path, 0)
-    assert names(held_out) == ["001.png", "003.png"]
-    assert len(train) == 98
-
-
-def test_an_unknown_name_in_the_list_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "validation.txt"
-    path.write_text("003.png\n3.png\n\n 004.png\n")
-    with pytest.raises(BadInput) as refusal:
-        split(PAIRS, Path("validation.txt"), tmp_path, 0)
-    assert [line.removesuffix(": no such pair. Remove the line") for line in refusal.value.lines] == [
-        f"{path}:  004.png",
-        f"{path}: 3.png",
-    ]
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\n"])
-def test_a_list_that_cannot_be_read_is_refused(content: bytes | None, tmp_path: Path) -> None:
-    if content is not None:
-        (tmp_path / "validation.txt").write_bytes(content)
-    with pytest.raises(BadInput, match=r"validation\.txt: (cannot be read|no such file)"):
-        split(PAIRS, Path("validation.txt"), tmp_path, 0)
-
-
-@pytest.mark.parametrize("chosen", [[], names(PAIRS)], ids=["no validation", "no training"])
-def test_an_empty_side_is_refused(chosen: list[str], tmp_path: Path) -> None:
-    (tmp_path / "validation.txt").write_text("\n".join(chosen))
-    with pytest.raises(BadInput, match="Both sides need one"):
-        split(PAIRS, Path("validation.txt"), tmp_path, 0)
-
-
-def test_a_single_pair_cannot_be_split() -> None:
-    with pytest.raises(BadInput, match="0 training and 1 validation"):
-        split(PAIRS[:1], 0.5, Path(), 0)
