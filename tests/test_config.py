@@ -32,6 +32,7 @@ COMPLETE: dict[str, Any] = {
     "data": {
         "root": "data/photos",
         "validation": 0.1,
+        "fold": 2,
         "high_patch": 64,
         "synthesize": {
             "high": "more",

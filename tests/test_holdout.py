@@ -1,5 +1,6 @@
 """What a run holds out: listed names or whole scenes, repeatably, and never a picture that training shows too."""
 
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +44,7 @@ def test_a_share_is_drawn_by_seed_alone() -> None:
 
 def test_folds_hold_out_every_picture_once() -> None:
     parts = [fold(0.2, number).validation for number in range(5)]
-    assert sorted(sum(parts, [])) == NAMES
+    assert sorted(itertools.chain(*parts)) == NAMES
     assert all(len(part) == 20 for part in parts)
     means = [np.mean([DIFFICULTY[name] for name in part]) for part in parts]
     assert max(means) - min(means) < 3  # of difficulties from 0 to 36
