@@ -9,7 +9,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from competition.data.degrade import KINDS, degrade
+from competition.data.degrade import EXAMPLES, degrade, draw_example
 from competition.data.scenes import draw_scene
 from competition.errors import ArgumentParser, BadInput, UsageError, run_command
 from competition.files import require_space, write_atomic
@@ -77,7 +77,8 @@ def _draw(scene: Scene) -> None:
     high = draw_scene(scene.seed, scene.number)
     # Every picture has its own degradation, as in the contest; the kinds take turns so that training sees them all.
     generator = np.random.Generator(np.random.Philox(key=scene.seed, counter=[0, scene.number, 0, 0]))
-    low = degrade(high, KINDS[scene.number % len(KINDS)], generator)
+    kind = tuple(EXAMPLES)[scene.number % len(EXAMPLES)]
+    low = degrade(high, draw_example(kind, generator), generator)
     if scene.high:
         write_png(scene.high, high)
     write_png(scene.low, low)
