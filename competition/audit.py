@@ -23,13 +23,14 @@ def main(arguments: Sequence[str]) -> None:
     parser = ArgumentParser(prog="python -m competition.audit", description=__doc__ or "", epilog=EPILOG)
     parser.add_argument("root", type=Path, help="contest folder with train/lr, train/hr and perhaps test/lr")
     parser.add_argument("--scale", type=int, default=4, help="enlargement from low to high, default 4")
+    parser.add_argument("--quick", action="store_true", help="leave out how the low pictures were made: far quicker")
     parser.add_argument("--json", type=Path, help="also write findings and all measurements to this file")
     parser.add_argument("--html", type=Path, help="also write a page with pictures to this file")
     parser.add_argument("--fix-list", type=Path, help="also add the names of all pairs with errors to this file")
     given = parser.parse_args(arguments)
     if given.scale < 1:
         raise UsageError(f"--scale: {given.scale} is no enlargement. Give 1 or more")
-    report = inspect(given.root, given.scale)
+    report = inspect(given.root, given.scale, given.quick)
     for part in tables.render(report):
         console.print(part)
     if given.json:

@@ -101,7 +101,8 @@ def _faults_of_name(path: Path, seen: dict[str, str]) -> Iterator[Fault]:
         yield Fault("unprintable name", printable(path), "unprintable characters in the name", "Rename it")
     twin = seen.setdefault(unicodedata.normalize("NFC", path.name).casefold(), path.name)
     if twin != path.name:
-        cause = f"same name as {printable(twin)} but for case or Unicode form"
+        looks_alike = "" if twin.isascii() else f" ({twin!a})"
+        cause = f"same name as {printable(twin)}{looks_alike} but for case or Unicode form"
         yield Fault("name clash", printable(path), cause, "Rename one of them")
 
 

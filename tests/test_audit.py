@@ -32,6 +32,7 @@ from competition.analysis import measure
 from competition.analysis.inspect import inspect
 from competition.analysis.report import Report
 from competition.audit import main as audit
+from competition.data.degrade import Degradation, degrade
 from competition.data.exclusions import read_exclusions, write_exclusions
 from competition.demo import draw_contest
 from competition.errors import BadInput, UsageError
@@ -152,6 +153,13 @@ def duplicate(spot: Spot) -> None:
     shutil.copy(spot.other_high, spot.high)
 
 
+def nearly_duplicate(spot: Spot) -> None:
+    brighter = np.clip(read_rgb(spot.other_high).astype(int) + 3, 0, 255).astype(np.uint8)
+    _, content = cv2.imencode(".jpg", brighter, [cv2.IMWRITE_JPEG_QUALITY, 90])
+    high = np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), np.uint8)
+    spot.keep(shrunk(high), high)
+
+
 def all_grey(spot: Spot) -> None:
     spot.keep(np.full((SIDE // 4, SIDE // 4, 3), 90, np.uint8), np.full((SIDE, SIDE, 3), 90, np.uint8))
 
@@ -237,7 +245,7 @@ TABLE = [
     Row("RGBA", low_is(as_kind("RGBA", "PNG")), {"lr/NAME.png": "error rgba"}),
     Row("16 bits", low_is(deep(257)), {"lr/NAME.png": "error 16 bit"}),
     Row("16 bits, all dark", low_is(deep(1)), {"lr/NAME.png": "error 16 bit"}),
-    Row("stored turned", low_is(with_data(b"eXIf", exif(6))), {"lr/NAME.png": "error turned"}),
+    Row("stored turned", low_is(with_data(b"eXIf", exif(6))), {"lr/NAME.png": "error stored turned"}),
     Row("animated", low_is(animated), {"lr/NAME.png": "error animated"}),
     Row("transparent", low_is(with_data(b"tRNS", bytes(6))), {"lr/NAME.png": "error transparent"}),
     Row("gamma", low_is(with_data(b"gAMA", struct.pack(">I", 100_000))), {"lr/NAME.png": "warning gAMA chunk"}),
@@ -254,6 +262,7 @@ TABLE = [
     Row("shifted by a high pixel", high_moved(1), {"lr/NAME.png": "warning shifted"}),
     Row("enlarged", enlarge, {"hr/NAME.png": "error enlarged"}),
     Row("duplicate", duplicate, {"lr/NAME.png": "warning duplicate"}),
+    Row("near-duplicate", nearly_duplicate, {"lr/NAME.png": "warning near-duplicate"}),
     Row("constant", all_grey, {"lr/NAME.png": "error constant", "hr/NAME.png": "error constant"}),
     Row("channels swapped", low_shows(lambda low: low[..., ::-1]), {"lr/NAME.png": "error channels swapped"}),
     Row("much darker", low_shows(darker), {"lr/NAME.png": "error brightness"}),
@@ -302,7 +311,7 @@ def name_of(number: int) -> str:
 @pytest.fixture(scope="module")
 def report(planted: Path) -> Report:
     with as_nobody():
-        return inspect(planted, 4)
+        return inspect(planted, 4, quick=True)
 
 
 def said(report: Report) -> Counter[tuple[str, str]]:
@@ -340,9 +349,10 @@ def test_at_least_forty_kinds_of_fault_are_planted() -> None:
 # ---- honest contests ------------------------------------------------------------------------------------------------
 
 
-def test_photographs_raise_no_alarm(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("quick", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_photographs_raise_no_alarm(quick: bool, shared_data: Path, tmp_path: Path) -> None:
     lay_out(shared_data, tmp_path, {"urban100": (70, 10), "bsd100": (100, 20)})
-    report = inspect(tmp_path, 4)
+    report = inspect(tmp_path, 4, quick)
     assert report.findings == ()
     assert len(report.pairs) == 170 and len(report.test) == 18
 
@@ -423,18 +433,24 @@ def test_an_unusual_size_is_noted(contest: Contest, texture: Texture) -> None:
 
 
 class Page(html.parser.HTMLParser):
-    """The tags and the text of a page."""
+    """The tags and the text of a page; every tag must be closed in its turn."""
 
     def __init__(self, content: str) -> None:
         super().__init__()
         self.tags: Counter[str] = Counter()
         self.sources: list[str] = []
         self.text = ""
+        self.open: list[str] = []
         self.feed(content)
+        assert self.open == []
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.tags[tag] += 1
+        self.open += [tag] * (tag not in ("meta", "img", "br"))
         self.sources += [value or "" for name, value in attributes if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -443,7 +459,7 @@ class Page(html.parser.HTMLParser):
 def test_reports_agree_and_the_status_says_that_there_are_errors(planted: Path, tmp_path: Path) -> None:
     planned = {name: tmp_path / name for name in ("a.json", "a.html", "list.txt")}
     with as_nobody_in(tmp_path), pytest.raises(BadInput) as refusal:
-        audit([str(planted), "--json", str(planned["a.json"]), "--html", str(planned["a.html"])])
+        audit([str(planted), "--quick", "--json", str(planned["a.json"]), "--html", str(planned["a.html"])])
     found = json.loads(planned["a.json"].read_text())
     assert found["version"] == 1 and len(found["pairs"]) > 290 and len(found["test"]) == 3
     errors = [one for one in found["findings"] if one["severity"] == "error"]
@@ -563,6 +579,35 @@ def test_a_shift_and_a_brightness_are_measured(report: Report) -> None:
     shift = measured[f"{rows['shifted by a high pixel']}.png"]
     assert shift["right"] == pytest.approx(0.25, abs=0.03) and shift["down"] == pytest.approx(0, abs=0.03)
     assert measured[f"{rows['slightly darker']}.png"]["gain"] == pytest.approx(0.9, abs=0.01)
+
+
+WAYS = [Degradation(resize="area"), Degradation(resize="matlab_bicubic", blur=1.5), Degradation(resize="area", jpeg=70)]
+
+
+def test_pairs_are_sorted_by_how_they_were_made(tmp_path: Path) -> None:
+    for number in range(7):
+        high = scene(number)
+        write_png(tmp_path / f"train/hr/{number}.png", high)
+        low = degrade(high, WAYS[number % 3], np.random.default_rng(number))
+        write_png(tmp_path / f"train/lr/{number}.png", low)
+    audit([str(tmp_path), "--json", str(tmp_path / "a.json")])
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert [pair["degradation"]["kind"] for pair in found["pairs"]] == [WAYS[n % 3].kind for n in range(7)]
+    largest, *others = found["clusters"]
+    assert (largest["kind"], largest["names"]) == ("area", ["0.png", "3.png", "6.png"])
+    assert {cluster["kind"]: cluster["count"] for cluster in others} == {"matlab_bicubic+blur": 2, "area+jpeg": 2}
+    assert all(found["clusters"][pair["cluster"]]["kind"] == pair["degradation"]["kind"] for pair in found["pairs"])
+    strengths = {cluster["kind"]: cluster for cluster in found["clusters"]}
+    assert strengths["area+jpeg"]["jpeg"] == [70, 70, 70] and largest["jpeg"] is None
+    assert strengths["matlab_bicubic+blur"]["blur"] == pytest.approx([1.5] * 3, abs=0.1)
+
+
+def test_a_scene_has_one_number_in_train_and_test(planted: Path, report: Report) -> None:
+    train = {pair.name: pair.scene for pair in report.pairs}
+    test = {picture.name: picture.scene for picture in report.test}
+    (shared,) = train.keys() & test.keys()
+    assert train[shared] == test[shared] is not None
+    assert test["pair300.png"] not in train.values()
 
 
 # ---- exclusions -----------------------------------------------------------------------------------------------------

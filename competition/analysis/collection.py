@@ -1,14 +1,15 @@
-"""What only the whole set shows: swapped folders, pictures that come twice, pairs unlike all others."""
+"""What shows in view of the whole set: swapped folders, pictures that come twice, pairs unlike all others."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from competition.analysis.alike import alike_findings
 from competition.analysis.measure import MeasuredPair, MeasuredTest
-from competition.analysis.report import Finding
+from competition.analysis.report import Finding, PairRecord
 from competition.errors import Fault
 from competition.files import printable
 
@@ -27,8 +28,7 @@ def collection_findings(root: Path, healthy: Sequence[MeasuredPair], tests: Sequ
     """Warnings and notes on `healthy` pairs, those without errors, in view of all others."""
     low, test = root / "train" / "lr", root / "test" / "lr"
     findings = [
-        *_duplicates(low, healthy),
-        *_twins_of_test(test, healthy, tests),
+        *alike_findings(root, healthy, tests),
         *_displaced(low, healthy),
         *_brightness(low, healthy),
         *_unusual_sizes(low, test, healthy, tests),
@@ -51,30 +51,8 @@ def _warning(kind: str, path: Path, cause: str, mend: str, names: Sequence[str],
     return Finding("warning", Fault(kind, printable(path), cause, mend), tuple(names), measured=measured)
 
 
-def _duplicates(folder: Path, pairs: Sequence[MeasuredPair]) -> Iterator[Finding]:
-    """Pictures with the very same pixels; the first of them is the one to keep."""
-    first: dict[str, str] = {}
-    for record, _ in pairs:
-        for side, digest in (("low", record.low_sha256), ("high", record.high_sha256)):
-            original = first.setdefault(f"{side} {digest}", record.name)
-            if original != record.name:
-                cause = f"has the pixels of {printable(original)}"
-                yield _warning("duplicate", folder / record.name, cause, "Remove one of them", (record.name, original))
-                break
-
-
-def _twins_of_test(folder: Path, pairs: Sequence[MeasuredPair], tests: Sequence[MeasuredTest]) -> Iterator[Finding]:
-    """Test pictures whose pixels are those of a training picture: their truth is known."""
-    known = {pair.record.low_sha256: pair.record.name for pair in pairs}
-    for record, _ in tests:
-        if record.sha256 is not None and (name := known.get(record.sha256)):
-            cause = f"has the pixels of train/lr/{printable(name)}, whose high picture is at hand"
-            fault = Fault("test picture in train", printable(folder / record.name), cause, "Use it or mind it")
-            yield Finding("note", fault, (name,), (record.name,))
-
-
 def _displaced(folder: Path, pairs: Sequence[MeasuredPair]) -> Iterator[Finding]:
-    for record, _ in pairs:
+    for record, *_ in pairs:
         found = record.registration
         if found is None:
             continue
@@ -90,7 +68,7 @@ def _displaced(folder: Path, pairs: Sequence[MeasuredPair]) -> Iterator[Finding]
 
 
 def _brightness(folder: Path, pairs: Sequence[MeasuredPair]) -> Iterator[Finding]:
-    for record, _ in pairs:
+    for record, *_ in pairs:
         found = record.registration
         if found is None:
             continue
@@ -104,14 +82,18 @@ def _brightness(folder: Path, pairs: Sequence[MeasuredPair]) -> Iterator[Finding
 
 
 def _unlike(folder: Path, pairs: Sequence[MeasuredPair]) -> Iterator[Finding]:
-    """Low pictures that are much further from their reduced high pictures than the set's others."""
-    known = [record for record, _ in pairs if record.psnr_reduced is not None]
-    scores = robust_scores([record.psnr_reduced for record in known])
-    for record, score in zip(known, scores, strict=True):
-        if score < -UNLIKE:
-            cause = f"is only {record.psnr_reduced:.1f} dB like its reduced high picture, unlike the others"
-            path = folder / record.name
-            yield _warning("outlier", path, cause, "Look at the pair", [record.name], deviations=float(score))
+    """Low pictures much further from their reduced high pictures than those that were made in the same way."""
+    kinds: defaultdict[str, list[PairRecord]] = defaultdict(list)
+    for record, *_ in pairs:
+        if record.psnr_reduced is not None:
+            kinds[record.degradation["kind"] if record.degradation else ""].append(record)
+    for records in kinds.values():
+        scores = robust_scores([record.psnr_reduced for record in records])
+        for record, score in zip(records, scores, strict=True):
+            if score < -UNLIKE:
+                cause = f"is only {record.psnr_reduced:.1f} dB like its reduced high picture, unlike the others"
+                path = folder / record.name
+                yield _warning("outlier", path, cause, "Look at the pair", [record.name], deviations=float(score))
 
 
 def robust_scores(values: Sequence[float | None]) -> npt.NDArray[np.float64]:

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+from competition.analysis.alike import with_scenes
+from competition.analysis.clusters import cluster
 from competition.analysis.collection import collection_findings, joined
 from competition.analysis.measure import measure_alone, measure_pair, measure_test
 from competition.analysis.report import SEVERITIES, Finding, Report
@@ -22,14 +24,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def inspect(root: Path, scale: int) -> Report:
+def inspect(root: Path, scale: int, quick: bool = False) -> Report:
     """Look at everything in ROOT that ROOT/excluded.txt does not leave out, and change nothing.
+
+    `quick` leaves out how the low pictures were made, which takes most of the time.
 
     Pictures are decoded once, by a few threads, and dropped before the next ones, however many there are.
     Raises BadInput where there is no folder train or the list of exclusions cannot be understood.
     """
     seen = survey(root, read_exclusions(root / FILE_NAME))
-    pairs = list(_in_parallel(partial(measure_pair, scale=scale), seen.pairs, "pairs"))
+    pairs = list(_in_parallel(partial(measure_pair, scale=scale, quick=quick), seen.pairs, "pairs"))
     alone = list(_in_parallel(measure_alone, seen.alone, "without partner"))
     tests = list(_in_parallel(measure_test, seen.test, "test pictures"))
     inside = [pair.findings for pair in pairs] + [test.findings for test in tests] + alone
@@ -38,12 +42,15 @@ def inspect(root: Path, scale: int) -> Report:
     faulty = {name for finding in findings if finding.severity == "error" for name in finding.names}
     healthy = [pair for pair in pairs if pair.record.name not in faulty]
     findings += collection_findings(root, healthy, tests)
+    pair_records, test_records = with_scenes(pairs, tests)
+    pair_records, clusters = cluster(pair_records)
     return Report(
         root=printable(root),
         scale=scale,
         findings=tuple(sorted(findings, key=_order)),
-        pairs=tuple(pair.record for pair in pairs),
-        test=tuple(test.record for test in tests),
+        pairs=tuple(pair_records),
+        test=tuple(test_records),
+        clusters=tuple(clusters),
     )
 
 

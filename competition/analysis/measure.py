@@ -11,6 +11,8 @@ import numpy as np
 
 from competition.analysis.report import Finding, Measured, PairRecord, TestRecord
 from competition.data.content import content_faults
+from competition.data.estimate import Estimate, estimate
+from competition.data.likeness import Signature, signature
 from competition.data.pairs import Pair
 from competition.data.registration import Registration, register, verdict
 from competition.errors import BadInput, Fault
@@ -19,10 +21,11 @@ from competition.images import Bytes, read_rgb_and_notes
 
 
 class MeasuredPair(NamedTuple):
-    """A pair without its pixels."""
+    """A pair without its pixels; `signature` is that of the low picture, None where the pair is unusable."""
 
     record: PairRecord
     findings: list[Finding]
+    signature: Signature | None = None
 
 
 class MeasuredTest(NamedTuple):
@@ -30,10 +33,11 @@ class MeasuredTest(NamedTuple):
 
     record: TestRecord
     findings: list[Finding]
+    signature: Signature | None = None
 
 
-def measure_pair(pair: Pair, scale: int) -> MeasuredPair:
-    """Decode both pictures of a pair and measure what can be measured on them."""
+def measure_pair(pair: Pair, scale: int, quick: bool = False) -> MeasuredPair:
+    """Decode both pictures of a pair and measure what can be measured on them, `quick` all but the degradation."""
     findings: list[Finding] = []
     low, high = (_read(path, findings, names=(pair.name,)) for path in (pair.low, pair.high))
     record = PairRecord(pair.name, _size(low), _size(high), _hash(low), _hash(high))
@@ -51,7 +55,9 @@ def measure_pair(pair: Pair, scale: int) -> MeasuredPair:
     faults = content_faults(printable(pair.low), printable(pair.high), low, high, scale)
     measured = {"psnr_reduced": record.psnr_reduced}
     findings += [Finding("error", fault, (pair.name,), measured=measured) for fault in faults]
-    return MeasuredPair(record, findings)
+    if not faults and not quick:  # of a pair that does not fit together there is nothing to estimate
+        record = replace(record, degradation=_degradation(estimate(low, high, scale)))
+    return MeasuredPair(record, findings, signature(low))
 
 
 def measure_alone(path: Path) -> list[Finding]:
@@ -65,7 +71,8 @@ def measure_test(path: Path) -> MeasuredTest:
     """Decode a test picture and measure what can be measured without its truth."""
     findings: list[Finding] = []
     pixels = _read(path, findings, test=(path.name,))
-    return MeasuredTest(TestRecord(path.name, _size(pixels), _hash(pixels)), findings)
+    record = TestRecord(path.name, _size(pixels), _hash(pixels))
+    return MeasuredTest(record, findings, None if pixels is None else signature(pixels))
 
 
 def _read(path: Path, findings: list[Finding], names: tuple[str, ...] = (), test: tuple[str, ...] = ()) -> Bytes | None:
@@ -125,6 +132,17 @@ def _registration(found: Registration, scale: int) -> Measured:
         "tile_spread": float(np.sort(known)[-3]) if known.size >= 3 else None,
         "gain": list(found.gain),
         "offset": list(found.offset),
+    }
+
+
+def _degradation(found: Estimate) -> Measured:
+    """An estimate on one level: its kind, the settings that make it, and how sure it is."""
+    return {
+        "kind": found.kind,
+        **found.degradation.model_dump(mode="json"),
+        "explained": found.explained,
+        "rms": found.rms,
+        "margin": found.margin,
     }
 
 

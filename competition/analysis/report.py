@@ -81,6 +81,11 @@ class Report:
         """How many findings there are of each severity and kind, in the order of the findings."""
         return Counter((finding.severity, finding.fault.kind) for finding in self.findings)
 
+    def healthy(self) -> list[PairRecord]:
+        """The pairs without errors."""
+        faulty = self.errors_by_name()
+        return [pair for pair in self.pairs if pair.name not in faulty]
+
     def errors_by_name(self) -> dict[str, list[str]]:
         """The causes of all errors of each training picture that has one."""
         causes: dict[str, list[str]] = {}
@@ -91,7 +96,16 @@ class Report:
 
 
 def to_json(report: Report) -> bytes:
-    """The report as UTF-8 JSON; pure ASCII, so names that are no valid text survive as escapes."""
+    """The report as JSON; pure ASCII, so names that are no valid text survive as escapes.
+
+    version: VERSION, raised when a reader would have to change. root, scale, counts by severity.
+    findings: severity, kind, subject, cause, mend, names and test (pictures concerned), measured (by kind).
+    pairs: the fields of `PairRecord`; registration holds verdict, down, right, error, tile_spread (low pixels), gain
+    and offset (R, G, B; 8-bit levels); degradation holds kind and the settings of a `Degradation`, explained, rms
+    (8-bit levels), margin (nats); cluster is an index into clusters; scene is shared by pictures of one scene.
+    test: the fields of `TestRecord`. clusters: see `competition.analysis.clusters.cluster`.
+    What could not be measured is null.
+    """
     content = {
         "version": VERSION,
         "root": report.root,

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from competition.analysis.report import Report
+from competition.analysis.clusters import STRENGTHS
+from competition.analysis.report import Measured, Report
 from competition.files import printable
 
 HARDEST = 8
@@ -37,13 +38,13 @@ class Section(NamedTuple):
 
 
 def sections(report: Report) -> list[Section]:
-    """The topics on which there is something to tell."""
+    """The topics on which there is something to tell; pairs with errors do not count."""
     topics = (_registration, _brightness, _degradations, _difficulty, _scenes, _test)
     return [section for topic in topics if (section := topic(report))]
 
 
 def _registration(report: Report) -> Section | None:
-    found = [pair.registration for pair in report.pairs if pair.registration]
+    found = [pair.registration for pair in report.healthy() if pair.registration]
     if not found:
         return None
     verdicts = Counter(str(one["verdict"]) for one in found)
@@ -58,7 +59,7 @@ def _registration(report: Report) -> Section | None:
 
 
 def _brightness(report: Report) -> Section | None:
-    found = [pair.registration for pair in report.pairs if pair.registration]
+    found = [pair.registration for pair in report.healthy() if pair.registration]
     if not found:
         return None
     gains = [gain for one in found for gain in one["gain"]]
@@ -71,12 +72,17 @@ def _brightness(report: Report) -> Section | None:
 def _degradations(report: Report) -> Section | None:
     if not report.clusters:
         return None
-    rows = [[str(cluster["count"]), str(cluster["label"]), _names(cluster["names"])] for cluster in report.clusters]
-    return Section("Degradations", table=Table(("pairs", "estimated as", "for example"), rows))
+    rows = [[str(one["count"]), one["kind"], _strengths(one), printable(one["names"][0])] for one in report.clusters]
+    return Section("Degradations", table=Table(("pairs", "made by", "strength", "for example"), rows))
+
+
+def _strengths(cluster: Measured) -> str:
+    ranges = ((strength, cluster[strength]) for strength in STRENGTHS if cluster[strength])
+    return ", ".join(f"{strength} {least:.3g}–{most:.3g}" for strength, (least, _, most) in ranges)
 
 
 def _difficulty(report: Report) -> Section | None:
-    known = sorted((pair.psnr_bicubic, pair.name) for pair in report.pairs if pair.psnr_bicubic is not None)
+    known = sorted((pair.psnr_bicubic, pair.name) for pair in report.healthy() if pair.psnr_bicubic is not None)
     if not known:
         return None
     scores = [score for score, _ in known]

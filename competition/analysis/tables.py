@@ -39,7 +39,11 @@ def _section(section: Section) -> Iterator[Table | Text]:
     facts = ", ".join(f"{name} {value}" for name, value in section.facts)
     yield Text.assemble((section.title, "bold"), f": {facts}" if facts else "")
     if section.table:
-        table = Table(*section.table.heads)
+        table = Table()
+        *heads, last = section.table.heads
+        for head in heads:
+            table.add_column(head, no_wrap=True)
+        table.add_column(last)
         for row in section.table.rows:
             table.add_row(*map(Text, row))
         yield table

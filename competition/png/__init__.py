@@ -64,7 +64,7 @@ def pixel_chunks(path: Path, content: bytes) -> tuple[bytes, list[Fault]]:
             _refuse(path, "transparent", "has transparent pixels", "Convert it to plain RGB")
         if (turn := orientation(kind, data)) != 1:
             cause = f"is stored turned (orientation {turn})"
-            _refuse(path, "turned", cause, "Turn its pixels and remove the tag")
+            _refuse(path, "stored turned", cause, "Turn its pixels and remove the tag")
         if kind in COLOUR_CHUNKS:
             colours[kind] = data
     return b"".join(essential), [_note(path, *said) for said in colour_notes(colours)]
