@@ -26,10 +26,12 @@ def circumstances() -> dict[str, Any]:
     }
 
 
-def keep(name: str, title: str, command: str, columns: list[str], rows: list[list[Any]]) -> Path:
-    """Write tests/benchmarks/results/NAME.json, from which the README's tables are made."""
+def keep(
+    name: str, title: str, command: str, columns: list[str], rows: list[list[Any]], page: str = "README.md"
+) -> Path:
+    """Write tests/benchmarks/results/NAME.json, from which the table on a page of this project is made."""
     RESULTS.mkdir(exist_ok=True)
-    content = {"title": title, "command": command, **circumstances(), "columns": columns, "rows": rows}
+    content = {"page": page, "title": title, "command": command, **circumstances(), "columns": columns, "rows": rows}
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return path

@@ -180,6 +180,7 @@ def report(methods: dict[str, Any], warm: dict[Any, list[float]], cold: dict[Any
         "python tests/benchmarks/patch_speed.py data/demo /tmp/patch_speed",
         ["loader", "warm, no workers", "warm, 2 workers", "cold, no workers", "cold, 2 workers"],
         rows,
+        page="docs/data.md",
     )
     print(path.read_text())
 

@@ -104,6 +104,7 @@ def main(demo: Path, work: Path) -> None:
             "the same, empty cache [s]",
         ],
         rows,
+        page="docs/data.md",
     )
 
 

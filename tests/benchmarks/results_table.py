@@ -1,4 +1,4 @@
-"""Write the README's results from tests/benchmarks/results/: python results_table.py [NAME "TITLE" "COMMAND"].
+"""Write the tables of README.md and docs/data.md from tests/benchmarks/results/: python results_table.py [NAME "TITLE" "COMMAND"].
 
 With arguments the table that `make submit` left in submissions/NAME.json is kept among the results first.
 """
@@ -12,11 +12,14 @@ from measure import RESULTS, ROOT, keep
 BEGIN, END = "<!-- results: written by make results -->", "<!-- end of results -->"
 
 
-def render() -> str:
-    """All kept results as Markdown, one table each, with command, date and machine."""
+PAGES = ("README.md", "docs/data.md")
+
+
+def render(page: str) -> str:
+    """All results kept for a page as Markdown, one table each, with command, date and machine."""
     parts = []
-    for path in sorted(RESULTS.glob("*.json")):
-        result = json.loads(path.read_text())
+    results = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    for result in (result for result in results if result["page"] == page):
         lines = [result["columns"], ["---"] + ["---:"] * (len(result["columns"]) - 1), *result["rows"]]
         table = "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
         measured = f"{result['date']}, {result['machine']}, torch {result['versions']['torch']}"
@@ -24,9 +27,10 @@ def render() -> str:
     return "\n".join(parts)
 
 
-def insert(readme: str) -> str:
-    """The README with its results replaced."""
-    return re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{render()}{END}", readme, flags=re.DOTALL)
+def insert(page: str) -> str:
+    """The text of a page with its results replaced."""
+    text = (ROOT / page).read_text()
+    return re.sub(f"{BEGIN}.*{END}", lambda _: f"{BEGIN}\n{render(page)}{END}", text, flags=re.DOTALL)
 
 
 def keep_submission(name: str, title: str, command: str) -> None:
@@ -49,5 +53,5 @@ def keep_submission(name: str, title: str, command: str) -> None:
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         keep_submission(*sys.argv[1:])
-    readme = ROOT / "README.md"
-    readme.write_text(insert(readme.read_text()))
+    for page in PAGES:
+        (ROOT / page).write_text(insert(page))
