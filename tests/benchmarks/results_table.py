@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/data.md from tests/benchmarks/results/: python results_table.py [NAME "TITLE" "COMMAND"].
+"""Write our pages' tables from tests/benchmarks/results/: python results_table.py [NAME "TITLE" "COMMAND"].
 
 With arguments the table that `make submit` left in submissions/NAME.json is kept among the results first.
 """
