@@ -429,6 +429,17 @@ def test_an_unusual_size_is_noted(contest: Contest, texture: Texture) -> None:
     assert small(root) == [("lr/023.png", "note unusual size")]
 
 
+@pytest.mark.parametrize("size", [(1, 2), (1, 50), (7, 7), (8, 8), (15, 16), (16, 16), (33, 17)])
+def test_pictures_of_a_few_pixels_can_be_audited(size: tuple[int, int], texture: Texture, tmp_path: Path) -> None:
+    high = texture(0, 4 * size[0], 4 * size[1])
+    write_png(tmp_path / "train/hr/a.png", high)
+    write_png(tmp_path / "train/lr/a.png", shrunk(high))
+    write_png(tmp_path / "test/lr/b.png", shrunk(high)[::-1])
+    report = inspect(tmp_path, 4)
+    assert [finding for finding in report.findings if finding.severity == "error"] == []
+    assert report.pairs[0].low_size == size[::-1]
+
+
 # ---- reports --------------------------------------------------------------------------------------------------------
 
 

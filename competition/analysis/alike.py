@@ -1,4 +1,4 @@
-"""Pictures that come twice: the very same pixels, the same picture processed otherwise, the same scene."""
+"""Pictures that come twice: the very same pixels, the same picture processed otherwise; and scenes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from competition.analysis.measure import MeasuredPair, MeasuredTest
 from competition.analysis.report import Finding, PairRecord, TestRecord
-from competition.data.likeness import SAME_PICTURE, SAME_SCENE, groups, likeness_matrix
+from competition.data.likeness import SAME_PICTURE, groups, likeness_matrix
 from competition.errors import Fault
 from competition.files import printable
 
@@ -51,15 +51,13 @@ def _twice(path: Path, record: PairRecord, before: Sequence[PairRecord], likenes
 
 
 def _in_train(path: Path, record: TestRecord, train: Sequence[PairRecord], likenesses: Likenesses) -> Iterator[Finding]:
-    """Whether a test picture, or its scene, is among the training pictures."""
+    """Whether a test picture is one of the training pictures; one that shares but a scene is no finding."""
     original, likeness = train[int(likenesses.argmax())], float(likenesses.max())
-    if likeness < SAME_SCENE:
-        return
-    same = "has the very pixels of" if record.sha256 == original.low_sha256 else "is"
-    kind, verb = ("test picture in train", same) if likeness >= SAME_PICTURE else ("test scene in train", "overlaps")
-    cause = f"{verb} train/lr/{printable(original.name)}, whose high picture is at hand"
-    fault = Fault(kind, printable(path), cause, "Use it or mind it")
-    yield Finding("note", fault, (original.name,), (record.name,), {"likeness": likeness})
+    if likeness >= SAME_PICTURE:
+        same = "has the very pixels of" if record.sha256 == original.low_sha256 else "is"
+        cause = f"{same} train/lr/{printable(original.name)}, whose high picture is at hand"
+        fault = Fault("test picture in train", printable(path), cause, "Use it or mind it")
+        yield Finding("note", fault, (original.name,), (record.name,), {"likeness": likeness})
 
 
 def with_scenes(

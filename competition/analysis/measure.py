@@ -20,6 +20,10 @@ from competition.files import printable
 from competition.images import Bytes, read_rgb_and_notes
 
 
+# Side of the smallest low picture, in pixels, whose degradation `estimate` takes.
+SMALLEST = 16
+
+
 class MeasuredPair(NamedTuple):
     """A pair without its pixels; `signature` is that of the low picture, None where the pair is unusable."""
 
@@ -55,7 +59,8 @@ def measure_pair(pair: Pair, scale: int, quick: bool = False) -> MeasuredPair:
     faults = content_faults(printable(pair.low), printable(pair.high), low, high, scale)
     measured = {"psnr_reduced": record.psnr_reduced}
     findings += [Finding("error", fault, (pair.name,), measured=measured) for fault in faults]
-    if not faults and not quick:  # of a pair that does not fit together there is nothing to estimate
+    # Of a pair that does not fit together, or of a few pixels, there is nothing to estimate.
+    if not faults and not quick and min(low.shape[:2]) >= SMALLEST:
         record = replace(record, degradation=_degradation(estimate(low, high, scale)))
     return MeasuredPair(record, findings, signature(low))
 
