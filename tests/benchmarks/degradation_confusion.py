@@ -98,6 +98,7 @@ def report(outcomes: list[tuple[Degradation, Estimate]]) -> None:
         "python tests/benchmarks/degradation_confusion.py",
         ["made as", "pairs", "named right", "named otherwise", *(f"largest error of {step}" for step in STRENGTHS)],
         rows,
+        page="docs/data.md",
     )
     print(path.read_text())
 
