@@ -19,7 +19,6 @@ from competition.errors import BadInput, Fault
 from competition.files import printable
 from competition.images import Bytes, read_rgb_and_notes
 
-
 # Side of the smallest low picture, in pixels, whose degradation `estimate` takes.
 SMALLEST = 16
 
