@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.metrics import peak_signal_noise_ratio
 
-from competition.data.degrade import KINDS, degrade
+from competition.data.degrade import EXAMPLES, degrade, draw_example
 from competition.data.registration import GRID, Registration, photometry, register, verdict
 from competition.images import Bytes, read_rgb
 
@@ -46,7 +46,8 @@ def rounded(values: npt.NDArray[np.floating]) -> Bytes:
 
 
 def by(kind: str) -> Reduction:
-    return lambda high: degrade(high, kind, np.random.default_rng(3))
+    drawn = draw_example(kind, np.random.default_rng(3))
+    return lambda high: degrade(high, drawn, np.random.default_rng(3))
 
 
 def noisiest(high: Bytes) -> Bytes:
@@ -131,7 +132,7 @@ def test_taking_every_fourth_pixel_is_measured_truthfully_and_accepted(phase: in
         assert verdict(found.shift, found.error, 4) != "shifted", name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EXAMPLES)
 def test_no_kind_of_degradation_counts_as_shifted(kind: str, shared_data: Path) -> None:
     for name in PHOTOGRAPHS:
         high = photograph(shared_data, name)
