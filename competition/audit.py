@@ -31,8 +31,6 @@ def main(arguments: Sequence[str]) -> None:
     if given.scale < 1:
         raise UsageError(f"--scale: {given.scale} is no enlargement. Give 1 or more")
     report = inspect(given.root, given.scale, given.quick)
-    for part in tables.render(report):
-        console.print(part)
     if given.json:
         write_atomic(given.json, to_json(report))
     if given.html:
@@ -40,6 +38,8 @@ def main(arguments: Sequence[str]) -> None:
     if given.fix_list:
         before = {name: ["listed before"] for name in read_exclusions(given.fix_list)}
         write_exclusions(given.fix_list, before | report.errors_by_name())
+    for part in tables.render(report):
+        console.print(part)
     _conclude(report, given.html or given.json)
 
 
