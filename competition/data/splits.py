@@ -104,10 +104,10 @@ def folds(groups: Mapping[str, int], difficulty: Mapping[str, float], count: int
     size, burden = [0] * count, [0.0] * count
     result: dict[str, int] = {}
     for scene in sorted(scenes, key=lambda scene: _turn(scene, burdens[scene], seed)):
-        # The smallest fold; of several the one whose difficulty this scene evens out best.
+        # The smallest fold; of several the one where this scene lowers the sum of squared burdens most.
         fold = min(
             range(count),
-            key=lambda fold: (size[fold], abs(burden[fold] + burdens[scene]), _hash(seed, *scene, str(fold))),
+            key=lambda fold: (size[fold], burden[fold] * burdens[scene], _hash(seed, *scene, str(fold))),
         )
         size[fold] += len(scene)
         burden[fold] += burdens[scene]
