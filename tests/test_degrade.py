@@ -136,6 +136,14 @@ def test_the_median_comes_first_and_takes_away_single_points():
     assert (reduced(high, resize="area") != 100).any()
 
 
+def test_filters_of_the_low_picture_are_opencvs_on_the_reduced_one(texture):
+    high = texture(4)
+    low = reduced(high, resize="nearest")
+    assert np.array_equal(reduced(high, resize="nearest", low_median=3), cv2.medianBlur(low, 3))
+    ours = reduced(high, resize="nearest", low_blur=0.8, low_window=3).astype(int)
+    assert np.abs(ours - cv2.GaussianBlur(low, (3, 3), 0.8))[1:-1, 1:-1].max() <= 1
+
+
 def test_noise_has_the_sigma_asked_for_and_is_drawn_from_the_generator():
     high = np.full((512, 512, 3), 128, np.uint8)
     low = reduced(high, noise=6.0)
@@ -174,6 +182,9 @@ def test_a_degradation_stands_in_yaml_and_json(tmp_path: Path):
         "resize": "matlab_bicubic",
         "median": 0,
         "blur": 0.0,
+        "low_median": 0,
+        "low_blur": 0.0,
+        "low_window": 0,
         "noise": 0.0,
         "jpeg": None,
     }

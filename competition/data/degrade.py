@@ -1,7 +1,7 @@
 """Makes the low picture of a pair from the high one, in ways a contest may have used."""
 
 from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import cv2
 import numpy as np
@@ -13,6 +13,7 @@ from competition.config import Config
 
 Picture = npt.NDArray[np.uint8]
 Field = npt.NDArray[np.float32]
+Values = TypeVar("Values", Picture, Field)
 
 Resize = Literal[
     "matlab_bicubic",
@@ -26,12 +27,17 @@ Resize = Literal[
     "pil_lanczos",
 ]
 Median = Literal[0, 3, 5, 7]
+LowMedian = Literal[0, 3, 5]
+LowWindow = Literal[0, 3, 5]
+STEPS = ("median", "blur", "low_median", "low_blur", "noise", "jpeg")
 RESIZES: tuple[Resize, ...] = get_args(Resize)
 MEDIANS: tuple[Median, ...] = get_args(Median)
+LOW_MEDIANS: tuple[LowMedian, ...] = get_args(LowMedian)
+LOW_WINDOWS: tuple[LowWindow, ...] = get_args(LowWindow)
 
 
 class Degradation(Config):
-    """How a high picture became a low one: median, blur, reduction, noise, JPEG, in this order.
+    """How a high picture became a low one: the steps, in the order of the keys, the reduction after `blur`.
 
     `resize` names what differs at a scale of four. `matlab_bicubic` widens Keys' kernel (a = -0.5) by the scale, as
     torch with antialias and PIL do too: but for the border they agree within one level (MATLAB and PIL also round
@@ -42,11 +48,17 @@ class Degradation(Config):
     """
 
     resize: Resize = "matlab_bicubic"
-    """Way of reducing."""
+    """Way of reducing, after median and blur."""
     median: Median = 0
     """Side of the median window on the high picture, 0 for none."""
     blur: float = Setting(0.0, ge=0, le=10)
     """Gaussian sigma in high pixels, before reducing; 0 for none."""
+    low_median: LowMedian = 0
+    """Side of the median window on the low picture, 0 for none."""
+    low_blur: float = Setting(0.0, ge=0, le=10)
+    """Gaussian sigma in low pixels, after reducing; 0 for none."""
+    low_window: LowWindow = 0
+    """Side of the window that cuts the low blur off, in low pixels; 0 for as large as it needs."""
     noise: float = Setting(0.0, ge=0, le=100)
     """Sigma of the white noise on the low picture, in 8-bit levels."""
     jpeg: int | None = Setting(None, ge=1, le=100)
@@ -55,7 +67,7 @@ class Degradation(Config):
     @property
     def kind(self) -> str:
         """What was done, without its strengths: `area+median`, `matlab_bicubic+noise+jpeg`."""
-        return "+".join([self.resize, *(step for step in ("median", "blur", "noise", "jpeg") if getattr(self, step))])
+        return "+".join([self.resize, *(step for step in STEPS if getattr(self, step))])
 
 
 def degrade(high: Picture, degradation: Degradation, rng: np.random.Generator, scale: int = 4) -> Picture:
@@ -69,27 +81,36 @@ def degrade(high: Picture, degradation: Degradation, rng: np.random.Generator, s
         raise ValueError(f"expected a uint8 picture of shape (H, W, 3), got {high.dtype} {high.shape}")
     if scale < 1 or high.shape[0] % scale or high.shape[1] % scale:
         raise ValueError(f"height and width must be multiples of scale {scale}, got {high.shape[:2]}")
-    filtered = filter_median(high, degradation.median).astype(np.float32)
-    low = reduce(blur(filtered, degradation.blur), degradation.resize, scale)
+    low = make_clean(high, degradation, scale)
     if degradation.noise:
         low = low + np.float32(degradation.noise) * rng.standard_normal(low.shape, dtype=np.float32)
     return round_half_up(low) if degradation.jpeg is None else jpeg(round_half_up(low), degradation.jpeg)
 
 
+def make_clean(high: Picture, degradation: Degradation, scale: int) -> Field:
+    """The low picture before noise and JPEG, not rounded: float32 (H / scale, W / scale, 3) in about [0, 255]."""
+    filtered = blur(filter_median(high, degradation.median).astype(np.float32), degradation.blur)
+    low = reduce(filtered, degradation.resize, scale)
+    return blur(filter_median(low, degradation.low_median), degradation.low_blur, degradation.low_window)
+
+
 # ---- the steps ------------------------------------------------------------------------------------------------------
 
 
-def filter_median(picture: Picture, window: int) -> Picture:
-    """The median of window x window pixels of each channel; the picture itself for 0."""
-    return np.asarray(cv2.medianBlur(picture, window), np.uint8) if window else picture
+def filter_median(picture: Values, window: int) -> Values:
+    """The median of window x window pixels of each channel (floats: up to 5 x 5); the picture itself for 0."""
+    return np.asarray(cv2.medianBlur(picture, window), picture.dtype) if window else picture
 
 
-def blur(picture: Field, sigma: float) -> Field:
-    """Isotropic Gaussian blur of a float32 (H, W) or (H, W, 3) picture with mirrored border; sigma in pixels."""
+def blur(picture: Field, sigma: float, window: int = 0) -> Field:
+    """Isotropic Gaussian blur of a float32 (H, W) or (H, W, 3) picture with mirrored border.
+
+    sigma in pixels, 0 for none; window: odd side of the kernel, 0 for 8 sigma.
+    """
     # The kernel is basicsr's `bivariate_Gaussian` to the last bit but one, applied row- and column-wise.
     if not sigma:
         return picture
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma, borderType=cv2.BORDER_REFLECT), np.float32)
+    return np.asarray(cv2.GaussianBlur(picture, (window, window), sigma, borderType=cv2.BORDER_REFLECT), np.float32)
 
 
 def reduce(picture: Field, resize: Resize, scale: int) -> Field:
@@ -165,9 +186,13 @@ def draw(kinds: Sequence[tuple[Degradation, float]], rng: np.random.Generator) -
     """
     weights = np.array([weight for _, weight in kinds])
     chosen = kinds[rng.choice(len(kinds), p=weights / weights.sum())][0]
-    blur, noise, loss = rng.uniform(0.9, 1.1, 3)
-    quality = chosen.jpeg and round(np.clip(100 - loss * (100 - chosen.jpeg), 1, 100))
-    strengths = {"blur": min(blur * chosen.blur, 10.0), "noise": min(noise * chosen.noise, 100.0), "jpeg": quality}
+    blur, low_blur, noise, loss = rng.uniform(0.9, 1.1, 4)
+    strengths = {
+        "blur": min(blur * chosen.blur, 10.0),
+        "low_blur": min(low_blur * chosen.low_blur, 10.0),
+        "noise": min(noise * chosen.noise, 100.0),
+        "jpeg": chosen.jpeg and round(np.clip(100 - loss * (100 - chosen.jpeg), 1, 100)),
+    }
     return chosen.model_copy(update=strengths)
 
 

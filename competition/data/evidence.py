@@ -14,9 +14,11 @@ from competition.data.traces import block_transform, blocks, luma_tables
 Mask = npt.NDArray[np.bool_]
 Surprise = Callable[[float], float]
 
-# Variance of luma when R, G and B are rounded: (0.299² + 0.587² + 0.114²) / 12 square levels. JPEG rounds luma again.
-ROUNDING = 0.0373
-CODED_ROUNDING = ROUNDING + 1 / 12
+# Variance of rounding, in square levels; of luma when R, G and B are rounded, (0.299² + 0.587² + 0.114²) / 12, and of
+# luma that is then rounded for JPEG.
+ROUNDING = 1 / 12
+_LUMA_ROUNDING = 0.0373
+CODED_ROUNDING = _LUMA_ROUNDING + ROUNDING
 # What a single coefficient that nothing explains may cost.
 _OUTLIER = 1e-5
 # Blocks that are compared even if pixels of them are clipped.
@@ -26,7 +28,7 @@ _CLEARLY = 30.0
 
 
 class Noise(NamedTuple):
-    """White noise of luma: sigma in levels; and the largest ratio of sigma between parts of the picture.
+    """White noise: sigma in levels; and the largest ratio of sigma between parts of the picture.
 
     The parts are detailed and flat blocks, coarse and fine frequencies: near 1 for noise, larger for what is no noise.
     """
@@ -36,7 +38,7 @@ class Noise(NamedTuple):
 
 
 class Evidence(Protocol):
-    """A found low luma (h, w); every clean one compared with it has the same shape and is float32 in [0, 255]."""
+    """A found low plane (h, w); every clean one compared with it has the same shape and is float32 in [0, 255]."""
 
     def loss(self, clean: Field) -> float:
         """Negative log likelihood, in nats, up to a constant."""
@@ -48,7 +50,7 @@ class Evidence(Protocol):
 class Pixels:
     """Evidence of a picture that went through no JPEG.
 
-    low: luma (h, w); counted: the pixels to compare; detail: (h, w), how much there is to see around each.
+    low: one channel (h, w); counted: the pixels to compare; detail: (h, w), how much there is to see around each.
     """
 
     def __init__(self, low: Field, counted: Mask, detail: Field) -> None:
@@ -74,8 +76,8 @@ class Pixels:
 class Coefficients:
     """Evidence of a picture that went through JPEG of a known quality: its quantised luma coefficients.
 
-    Arguments as for `Pixels`. `sigma` is the noise to reckon with before the JPEG, in levels of luma; without it a
-    clean picture is judged by its distance to the coefficients' quantisation cells.
+    Arguments as for `Pixels`, but `low` is luma. `sigma` is the noise to reckon with before the JPEG, in levels of
+    luma; without it a clean picture is judged by its distance to the coefficients' quantisation cells.
     """
 
     def __init__(self, low: Field, counted: Mask, detail: Field, quality: int) -> None:
@@ -90,7 +92,7 @@ class Coefficients:
         if self.sigma is not None:
             return _surprise(away, self._steps, self.sigma)
         outside = (away - np.float32(0.5)).clip(0) * self._steps
-        return 0.5 * int(outside.size) * float(np.log(np.mean(outside**2) + ROUNDING))
+        return 0.5 * int(outside.size) * float(np.log(np.mean(outside**2) + _LUMA_ROUNDING))
 
     def noise(self, clean: Field) -> Noise:
         away = np.abs(self._transform(clean) - self._levels)

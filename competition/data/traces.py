@@ -27,8 +27,13 @@ class Grid(NamedTuple):
     coefficients: int
 
 
-def luma(picture: npt.NDArray[np.uint8]) -> Plane:
-    """Luma of a uint8 RGB (…, 3) picture as JPEG weighs it, float32 (…) in [0, 255]."""
+def green(picture: npt.NDArray[np.uint8]) -> Plane:
+    """Green of a uint8 RGB (…, 3) picture, float32 (…) in [0, 255]."""
+    return picture[..., 1].astype(np.float32)
+
+
+def luma(picture: npt.NDArray[np.uint8] | Plane) -> Plane:
+    """Luma of an RGB (…, 3) picture as JPEG weighs it, float32 (…) in [0, 255]."""
     return picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
 
 
