@@ -64,10 +64,10 @@ def folds(groups: Mapping[str, int], difficulty: Mapping[str, float], count: int
     size, burden = [0] * count, [0.0] * count
     result: dict[str, int] = {}
     for scene in sorted(scenes, key=lambda scene: _turn(scene, burdens[scene], seed)):
-        # The smallest fold; of several the one whose difficulty this scene evens out best.
+        # The smallest fold; of several the one where this scene lowers the sum of squared burdens most.
         fold = min(
             range(count),
-            key=lambda fold: (size[fold], abs(burden[fold] + burdens[scene]), _hash(seed, *scene, str(fold))),
+            key=lambda fold: (size[fold], burden[fold] * burdens[scene], _hash(seed, *scene, str(fold))),
         )
         size[fold] += len(scene)
         burden[fold] += burdens[scene]
@@ -79,7 +79,7 @@ def leaks(train: Mapping[str, Signature], validation: Mapping[str, Signature]) -
     """Every validation picture with every training picture that shows the same scene, the most alike first."""
     names, others, matrix = _compare(train, validation)
     rows, columns = (matrix >= SAME_SCENE).nonzero()
-    found = [Neighbour(names[i], others[j], float(matrix[i, j])) for i, j in zip(rows, columns, strict=True)]
+    found = [Neighbour(names[i], others[j], round(float(matrix[i, j]), 4)) for i, j in zip(rows, columns, strict=True)]
     return sorted(found, key=lambda pair: (-pair.likeness, pair))
 
 
@@ -99,7 +99,7 @@ def _compare(
 def _nearest(names: list[str], others: list[str], matrix: Matrix) -> list[Neighbour]:
     best = matrix.argmax(axis=1)
     pairs = zip(names, best, matrix.max(axis=1), strict=True)
-    return [Neighbour(name, others[column], float(value)) for name, column, value in pairs if value >= 0]
+    return [Neighbour(name, others[column], round(float(value), 4)) for name, column, value in pairs if value >= 0]
 
 
 # ---- dealing out ----------------------------------------------------------------------------------------------------
