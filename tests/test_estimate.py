@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from competition.data.crops import MARGIN, cut
 from competition.data.degrade import RESIZES, Degradation, degrade, reduce
@@ -41,6 +42,45 @@ def test_matlabs_pairs_are_clean_bicubic(name, shared_data: Path):
     low, high = read_rgb(shared_data / name.format("lr_bicubic_x4")), read_rgb(shared_data / name.format("hr"))
     result = estimate(low, high[: 4 * low.shape[0], : 4 * low.shape[1]])
     assert result.explained and result.degradation == Degradation()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("label", ["set5", "bsd100", "urban100"])
+def test_all_of_matlabs_pairs_are_clean_bicubic(label, shared_data: Path):
+    for path in sorted((shared_data / label / "lr_bicubic_x4").iterdir()):
+        low, high = read_rgb(path), read_rgb(shared_data / label / "hr" / path.name)
+        result = estimate(low, high[: 4 * low.shape[0], : 4 * low.shape[1]])
+        assert result.kind == "matlab_bicubic", path.name
+
+
+def by_opencv(flag):
+    return lambda high: cv2.resize(high, (128, 112), interpolation=flag)
+
+
+def by_pil(method):
+    return lambda high: np.asarray(Image.fromarray(high).resize((128, 112), method))
+
+
+LIBRARIES = {
+    "opencv nearest": (by_opencv(cv2.INTER_NEAREST), "nearest"),
+    "opencv exact": (by_opencv(cv2.INTER_NEAREST_EXACT), "nearest_exact"),
+    "opencv linear": (by_opencv(cv2.INTER_LINEAR), "opencv_linear"),
+    "opencv cubic": (by_opencv(cv2.INTER_CUBIC), "opencv_cubic"),
+    "opencv lanczos4": (by_opencv(cv2.INTER_LANCZOS4), "opencv_lanczos4"),
+    "opencv area": (by_opencv(cv2.INTER_AREA), "area"),
+    "pil nearest": (by_pil(Image.Resampling.NEAREST), "nearest_exact"),
+    "pil box": (by_pil(Image.Resampling.BOX), "area"),
+    "pil bilinear": (by_pil(Image.Resampling.BILINEAR), "pil_bilinear"),
+    "pil bicubic": (by_pil(Image.Resampling.BICUBIC), "matlab_bicubic"),
+    "pil lanczos": (by_pil(Image.Resampling.LANCZOS), "pil_lanczos"),
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_what_libraries_make_of_eight_bit_pictures_is_named(library, photograph):
+    shrink, resize = LIBRARIES[library]
+    result = estimate(shrink(photograph), photograph)
+    assert result.explained and result.degradation == Degradation(resize=resize)
 
 
 STEPS = [
