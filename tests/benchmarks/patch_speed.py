@@ -23,6 +23,7 @@ from basicsr.utils.lmdb_util import make_lmdb_from_imgs
 from measure import keep
 from torch.utils.data import DataLoader
 
+from competition.data.augment import turn
 from competition.data.pairs import find_pairs
 from competition.data.patches import Patches, Stage, loader
 from competition.data.preparation import prepare, sources
@@ -31,6 +32,7 @@ from competition.images import read_rgb, write_png
 from competition.memory import reuse_freed_memory
 
 SCALE, HIGH, BATCH, ROUNDS = 4, 256, 16, 3
+COMMAND = "python tests/benchmarks/patch_speed.py data/demo /tmp/patch_speed"
 CPU = torch.device("cpu")
 Batches = Iterator[Any]
 Method = Callable[[int, int], Batches]  # workers, seed
@@ -154,7 +156,37 @@ def main(demo: Path, work: Path) -> None:
         for name, (method, patches) in large.items():
             for workers in (0, 2):
                 cold.setdefault((name, workers), []).append(speed(method, workers, patches, True, round_))
+    profile(few)
     report(methods, {key: values[1:] for key, values in warm.items()}, cold)
+
+
+def profile(root: Path, rounds: int = 200) -> None:
+    """Keep how long each part of one batch takes, warm and without workers."""
+    pictures = sources("disk", find_pairs(root, SCALE), SCALE, root / "store")
+    low_size = HIGH // SCALE
+    patches = Patches(pictures, Uniform([p.size for p in pictures]), [Stage(0, low_size, BATCH)], SCALE, 0)
+    out = np.empty((HIGH, HIGH, 3), np.uint8), np.empty((low_size, low_size, 3), np.uint8)
+    parts = ("draw places", "ask for pages", "cut from tiles", "turn", "bytes to floats")
+    spent = dict.fromkeys(parts, 0.0)
+
+    def timed(part: str, work: Callable[[], Any]) -> Any:
+        started = time.perf_counter()
+        result = work()
+        spent[part] += time.perf_counter() - started
+        return result
+
+    for step in range(rounds):
+        samples = timed("draw places", lambda step=step: patches.samples(step))
+        timed("ask for pages", lambda samples=samples: [pictures[s[0]].expect(*s[1:3], low_size) for s in samples])
+        for picture, top, left, symmetry in samples:
+            place = (top, left, low_size)
+            low, high = timed("cut from tiles", lambda picture=picture, place=place: pictures[picture].cut(*place))
+            timed("turn", lambda high=high, symmetry=symmetry: turn(high, symmetry, out[0]))
+            timed("turn", lambda low=low, symmetry=symmetry: turn(low, symmetry, out[1]))
+        timed("bytes to floats", lambda batch=patches[step]: batch.floats(CPU))
+    rows = [[part, f"{seconds / rounds * 1e3:.2f}"] for part, seconds in spent.items()]
+    title = "Where the time of a batch of 16 patches goes, warm, no workers"
+    keep("patch_profile", title, COMMAND, ["part", "milliseconds"], rows, page="docs/data.md")
 
 
 def report(methods: dict[str, Any], warm: dict[Any, list[float]], cold: dict[Any, list[float]]) -> None:
@@ -177,7 +209,7 @@ def report(methods: dict[str, Any], warm: dict[Any, list[float]], cold: dict[Any
     path = keep(
         "patch_speed",
         "Patches of 256×256 a second, batches of 16, up to float32 batches (median of 3)",
-        "python tests/benchmarks/patch_speed.py data/demo /tmp/patch_speed",
+        COMMAND,
         ["loader", "warm, no workers", "warm, 2 workers", "cold, no workers", "cold, 2 workers"],
         rows,
         page="docs/data.md",

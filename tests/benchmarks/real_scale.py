@@ -14,7 +14,7 @@ from pathlib import Path
 
 from measure import keep
 
-COUNTS = (205, 820, 1640)
+COUNTS = (205, 1640)
 CONFIG = "name: scale\ndata: {{root: {root}, validation: 0.05, workers: 0}}\n"
 START = """
 import sys, time
