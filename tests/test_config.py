@@ -37,7 +37,18 @@ COMPLETE: dict[str, Any] = {
         "synthesize": {
             "high": "more",
             "like": None,
-            "kinds": [{"resize": "area", "median": 3, "blur": 0.5, "noise": 2.0, "jpeg": 90}],
+            "kinds": [
+                {
+                    "resize": "area",
+                    "median": 3,
+                    "blur": 0.5,
+                    "low_median": 3,
+                    "low_blur": 0.4,
+                    "low_window": 5,
+                    "noise": 2.0,
+                    "jpeg": 90,
+                }
+            ],
         },
         "sampling": {"name": "hard", "power": 0.5},
         "channel_shuffle": 0.1,

@@ -14,7 +14,9 @@ from competition.experiment import Experiment
 from competition.submit import Submission
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(ROOT.glob("*/README.md"))
+PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(
+    [*ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")]
+)
 EXPERIMENTS = sorted((ROOT / "configs").glob("*.yaml"))
 SUBMISSIONS = sorted((ROOT / "configs/submissions").glob("*.yaml"))
 

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from competition.analysis.report import Measured, PairRecord
+from competition.data.degrade import Degradation
 
-STRENGTHS = ("median", "blur", "noise", "jpeg")
+STRENGTHS = tuple(setting for setting in Degradation.model_fields if setting != "resize")
 
 
 def cluster(records: Sequence[PairRecord]) -> tuple[list[PairRecord], list[Measured]]:

@@ -10,17 +10,16 @@ import cv2
 import numpy as np
 
 from competition.analysis.report import Finding, Measured, PairRecord, TestRecord
+from competition.data.blind import Look, look
 from competition.data.content import content_faults
 from competition.data.estimate import Estimate, estimate
 from competition.data.likeness import Signature, signature
 from competition.data.pairs import Pair
 from competition.data.registration import Registration, register, verdict
+from competition.data.traces import SMALLEST
 from competition.errors import BadInput, Fault
 from competition.files import printable
 from competition.images import Bytes, read_rgb_and_notes
-
-# Side of the smallest low picture, in pixels, whose degradation `estimate` takes.
-SMALLEST = 16
 
 
 class MeasuredPair(NamedTuple):
@@ -76,7 +75,11 @@ def measure_test(path: Path) -> MeasuredTest:
     findings: list[Finding] = []
     pixels = _read(path, findings, test=(path.name,))
     record = TestRecord(path.name, _size(pixels), _hash(pixels))
-    return MeasuredTest(record, findings, None if pixels is None else signature(pixels))
+    if pixels is None:
+        return MeasuredTest(record, findings)
+    if min(pixels.shape[:2]) >= SMALLEST:
+        record = replace(record, look=_look(look(pixels)))
+    return MeasuredTest(record, findings, signature(pixels))
 
 
 def _read(path: Path, findings: list[Finding], names: tuple[str, ...] = (), test: tuple[str, ...] = ()) -> Bytes | None:
@@ -148,6 +151,11 @@ def _degradation(found: Estimate) -> Measured:
         "rms": found.rms,
         "margin": found.margin,
     }
+
+
+def _look(seen: Look) -> Measured:
+    """What a test picture shows, in words and then in numbers."""
+    return {"traces": seen.traces, **seen._asdict()}
 
 
 def _finite(value: float) -> float | None:

@@ -103,7 +103,8 @@ def to_json(report: Report) -> bytes:
     pairs: the fields of `PairRecord`; registration holds verdict, down, right, error, tile_spread (low pixels), gain
     and offset (R, G, B; 8-bit levels); degradation holds kind and the settings of a `Degradation`, explained, rms
     (8-bit levels), margin (nats); cluster is an index into clusters; scene is shared by pictures of one scene.
-    test: the fields of `TestRecord`. clusters: see `competition.analysis.clusters.cluster`.
+    test: the fields of `TestRecord`; look holds traces, in words, and the fields of `competition.data.blind.Look`.
+    clusters: see `competition.analysis.clusters.cluster`.
     What could not be measured is null.
     """
     content = {

@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from competition.files import printable
 
 HARDEST = 8
 SCENES = 20
+MEASURES = ("noise", "aliasing", "equal", "streak")  # of a test picture; see `competition.data.blind.Look`
 
 
 class Histogram(NamedTuple):
@@ -111,10 +112,14 @@ def _scenes(report: Report) -> Section | None:
 def _test(report: Report) -> Section | None:
     if not report.test:
         return None
-    looks = [picture for picture in report.test if picture.look]
-    heads = ("picture", *looks[0].look) if looks and looks[0].look else ("picture",)
-    rows = [[printable(picture.name), *map(_cell, (picture.look or {}).values())] for picture in looks]
-    return Section("Test pictures", [("pictures", str(len(report.test)))], table=Table(heads, rows) if rows else None)
+    looks = [(picture.name, picture.look) for picture in report.test if picture.look]
+    counts = Counter(trace for _, look in looks for trace in look["traces"] or ["no trace"])
+    facts = [("pictures", str(len(report.test))), *((trace, str(count)) for trace, count in counts.most_common())]
+    rows = [
+        [printable(name), ", ".join(look["traces"]), *(_number(look[measure]) for measure in MEASURES)]
+        for name, look in looks
+    ]
+    return Section("Test pictures", facts, table=Table(("picture", "traces", *MEASURES), rows) if rows else None)
 
 
 def _names(names: Iterable[str], most: int = 5) -> str:
@@ -122,5 +127,5 @@ def _names(names: Iterable[str], most: int = 5) -> str:
     return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
-def _cell(value: Any) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else printable(str(value))
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"

@@ -7,7 +7,7 @@ from competition.data.crops import Crops, cut
 from competition.data.degrade import RESIZES, Degradation, Picture, jpeg, make_clean, round_half_up
 from competition.data.evidence import CODED_ROUNDING, Coefficients
 from competition.data.fits import Comparison, Fit, countable, refine, search
-from competition.data.traces import find_quality
+from competition.data.traces import SMALLEST, find_quality
 
 CROPS = 8
 # Fits that are refined again once the noise before a JPEG is known.
@@ -20,7 +20,6 @@ _LUMA_NOISE = 0.6684
 _LEAST_NOISE, _LEAST_NOISE_CODED = 0.6, 1.2
 # White noise measures up to 1.2 here, in photographs of 80 x 120 low pixels; what no known degradation made, over 1.35.
 _UNEVEN = 1.3
-_SMALLEST = 16
 _SILENT = 100.0
 
 
@@ -58,7 +57,7 @@ def estimate(low: Picture, high: Picture, scale: int = 4) -> Estimate:
     (1.2 before a JPEG), JPEG of quality 99 and 100. Noise before a JPEG is taken to be independent in R, G and B.
     """
     height, width = low.shape[:2]
-    if min(height, width) < _SMALLEST or high.shape != (scale * height, scale * width, 3):
+    if min(height, width) < SMALLEST or high.shape != (scale * height, scale * width, 3):
         raise ValueError(f"expected at least 16x16 pixels and {scale} times as many, got {low.shape} and {high.shape}")
     crops, quality = cut(low, high, scale, CROPS), find_quality(low)
     comparison = Comparison(crops, scale, quality)

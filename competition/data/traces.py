@@ -13,6 +13,9 @@ from scipy.fft import dctn
 Plane = npt.NDArray[np.float32]
 Value = TypeVar("Value", bound=np.generic)
 
+# Side of the smallest picture, in pixels, of whose making anything can be told.
+SMALLEST = 16
+
 # A decoder rounds the luma and then R, G and B: sqrt(1/12 + (0.299² + 0.587² + 0.114²) / 12) levels.
 _DECODER_SIGMA = 0.35
 _OUTLIERS = 0.02
