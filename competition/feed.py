@@ -8,17 +8,16 @@ from competition.data.likeness import SAME_SCENE
 from competition.data.lookalikes import lookalikes
 from competition.data.pairs import Pair, find_pairs
 from competition.data.patches import Patches, Photometry, Share, Stage
-from competition.data.preparation import difficulty_maps, prepare, sources
-from competition.data.sources import Source
+from competition.data.preparation import Prepared, open_store, prepare, sources
 from competition.data.splits import Split, hold_out_fold, hold_out_listed
 from competition.experiment import DataConfig, Experiment
 
 
 class Contest(NamedTuple):
-    """The pairs of a run, synthetic ones among the training pairs."""
+    """The prepared pairs of a run, synthetic ones among the training pairs."""
 
-    training: list[Pair]
-    validation: list[Pair]
+    training: list[Prepared]
+    validation: list[Prepared]
     split: Split
 
     def warnings(self) -> list[str]:
@@ -33,37 +32,32 @@ def prepare_pairs(experiment: Experiment, verify: bool = False) -> int:
     pairs = find_pairs(data.root, scale)
     everything = pairs + _synthetic(experiment)
     prepare(everything, scale, folder, pixels=data.store == "disk", verify=verify)
-    lookalikes(pairs, scale, folder)
+    lookalikes(open_store(pairs, scale, folder), folder)
     return len(everything)
 
 
 def open_contest(experiment: Experiment) -> Contest:
     """The prepared pairs of an experiment, and which of them it holds out."""
     data, scale, folder = _place(experiment)
-    pairs = find_pairs(data.root, scale)
-    names, matrix = [pair.name for pair in pairs], lookalikes(pairs, scale, folder)
+    prepared = open_store(find_pairs(data.root, scale), scale, folder)
+    names, matrix = [one.pair.name for one in prepared], lookalikes(prepared, folder)
     if isinstance(data.validation, Path):
         split = hold_out_listed(names, matrix, data.root / data.validation)
     else:
-        maps = difficulty_maps(pairs, scale, folder)
-        difficulty = {name: float(grid.mean()) for name, grid in zip(names, maps, strict=True)}
+        difficulty = {one.pair.name: float(one.fact("difficulty").mean()) for one in prepared}
         split = hold_out_fold(names, matrix, difficulty, data.validation, data.fold, experiment.seed)
-    training = [pair for pair in pairs if pair.name not in split.validation]
-    return Contest(training + _synthetic(experiment), [p for p in pairs if p.name in split.validation], split)
+    held_out = set(split.validation)
+    training = [one for one in prepared if one.pair.name not in held_out]
+    validation = [one for one in prepared if one.pair.name in held_out]
+    return Contest(training + open_store(_synthetic(experiment), scale, folder), validation, split)
 
 
-def open_pictures(experiment: Experiment, pairs: Sequence[Pair]) -> list[Source]:
-    """Prepared pairs as `data.store` says."""
-    data, scale, folder = _place(experiment)
-    return sources(data.store, pairs, scale, folder)
-
-
-def open_patches(experiment: Experiment, pairs: Sequence[Pair], share: Share) -> Patches:
+def open_patches(experiment: Experiment, prepared: Sequence[Prepared], share: Share) -> Patches:
     """The batches cut from prepared pairs, of which this process has its share."""
-    data, scale, folder = _place(experiment)
-    pictures = open_pictures(experiment, pairs)
+    data, scale = experiment.data, experiment.model.scale
+    pictures = sources(data.store, prepared)
     sizes = [picture.size for picture in pictures]
-    sampling = data.sampling.build(sizes, lambda: difficulty_maps(pairs, scale, folder))
+    sampling = data.sampling.build(sizes, lambda: [one.fact("difficulty") for one in prepared])
     stages = [Stage(s.from_step, s.high_patch // scale, s.batch) for s in experiment.all_stages()]
     photometry = Photometry(data.channel_shuffle, data.gain)
     return Patches(pictures, sampling, stages, scale, experiment.seed, photometry, share)

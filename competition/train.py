@@ -17,6 +17,7 @@ from competition import checkpoints, feed, pretrained, weights
 from competition.config import describe, load
 from competition.data.pairs import fingerprint
 from competition.data.patches import Share, loader
+from competition.data.preparation import sources
 from competition.data.sources import Source
 from competition.ensemble import enlarge
 from competition.errors import ArgumentParser, NumericalError, Stopped, UsageError, run_command
@@ -63,10 +64,11 @@ def train(experiment: Experiment) -> None:
     # Where the data lies and who cuts it do not change the result.
     elsewhere: Any = {"runs": True, "data": {"root", "store", "cache", "workers"}}
     config = experiment.model_dump(mode="json", exclude=elsewhere)
-    fingerprints = {"train": fingerprint(contest.training), "validation": fingerprint(contest.validation)}
+    sides = {"train": contest.training, "validation": contest.validation}
+    fingerprints = {side: fingerprint(one.pair for one in prepared) for side, prepared in sides.items()}
     record(run, config, fingerprints, write=accelerator.is_main_process)
     if accelerator.is_main_process:
-        write_atomic(run / "validation.txt", "".join(f"{pair.name}\n" for pair in contest.validation).encode())
+        write_atomic(run / "validation.txt", "".join(f"{one.pair.name}\n" for one in contest.validation).encode())
         write_atomic(run / "split.json", json.dumps(contest.split._asdict(), indent=1).encode())
     for line in contest.warnings():
         say(accelerator, f"warning: {line}")
@@ -85,7 +87,7 @@ def train(experiment: Experiment) -> None:
 
     share = Share(accelerator.process_index, accelerator.num_processes)
     patches = feed.open_patches(experiment, contest.training, share)
-    validation = Validation(experiment, run, feed.open_pictures(experiment, contest.validation))
+    validation = Validation(experiment, run, sources(experiment.data.store, contest.validation))
     cuda, workers = accelerator.device.type == "cuda", experiment.data.workers
     batches = loader(patches, step, experiment.steps, workers, pin_memory=cuda)
     criterion = experiment.loss.build()

@@ -18,10 +18,11 @@ from conftest import Contest, Texture
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from competition.data import preparation
 from competition.data.degrade import Degradation
 from competition.data.pairs import Pair, find_pairs
 from competition.data.patches import Patches, Share, Stage
-from competition.data.preparation import StoreKind, difficulty_maps, prepare, sources
+from competition.data.preparation import StoreKind, prepare, sources
 from competition.data.sampling import Uniform
 from competition.data.sources import Pictures, Source
 from competition.data.store import Stored, encode, intact, lookup, path_of
@@ -45,7 +46,7 @@ def folder(tmp_path: Path) -> Path:
 
 def open_store(pairs: Sequence[Pair], folder: Path, kind: StoreKind = "disk") -> list[Source]:
     prepare(pairs, 4, folder, pixels=kind == "disk")
-    return sources(kind, pairs, 4, folder)
+    return sources(kind, preparation.open_store(pairs, 4, folder))
 
 
 def files_of(folder: Path) -> dict[str, str]:
@@ -130,8 +131,8 @@ def test_difficulty_is_the_squared_error_of_bicubic_by_cell(contest: Contest, fo
     write_png(root / "train/hr/000.png", high)
     pairs = find_pairs(root, 4)
     prepare(pairs, 4, folder, pixels=False)
-    (grid,) = difficulty_maps(pairs, 4, folder)
-    assert np.allclose(grid, [[0, 0, 0], [0, 0, 100]], atol=0.2)
+    (prepared,) = preparation.open_store(pairs, 4, folder)
+    assert np.allclose(prepared.fact("difficulty"), [[0, 0, 0], [0, 0, 100]], atol=0.2)
 
 
 # ---- synthetic pairs ------------------------------------------------------------------------------------------------

@@ -123,8 +123,13 @@ def likeness_matrix(rows: Sequence[Signature], columns: Sequence[Signature]) -> 
     shared = _words(rows, columns)
     shared.data[shared.data < SHARED_WORDS] = 0
     shared.eliminate_zeros()
+    known: dict[frozenset[bytes], float] = {}
     for row, column in zip(*shared.nonzero(), strict=True):
-        matrix[row, column] = likeness(rows[row], columns[column])
+        first, second = rows[row], columns[column]
+        both = frozenset((first.digest, second.digest))
+        if both not in known:
+            known[both] = likeness(first, second)
+        matrix[row, column] = known[both]
     same = np.array([side.digest for side in rows])[:, None] == np.array([side.digest for side in columns])
     matrix[same] = 1
     return matrix
@@ -164,11 +169,13 @@ def _structure(signatures: Sequence[Signature]) -> Matrix:
 
 def _words(rows: Sequence[Signature], columns: Sequence[Signature]) -> sparse.csr_matrix:
     """How many words each row shares with each column; a word is one of eight 32-bit parts of a descriptor."""
-    sides = [_words_of(side) for side in (*rows, *columns)]
-    known, numbers = np.unique(np.concatenate(sides), return_inverse=True)
-    ends = np.cumsum([0, *map(len, sides)])
-    counts = sparse.csr_matrix((np.ones(len(numbers), np.int32), numbers, ends), shape=(len(sides), len(known)))
-    return (counts[: len(rows)] @ counts[len(rows) :].T).tocsr()
+    words = {side.digest: _words_of(side) for side in (*rows, *columns)}
+    places = {digest: place for place, digest in enumerate(words)}
+    known, numbers = np.unique(np.concatenate(list(words.values())), return_inverse=True)
+    ends = np.cumsum([0, *map(len, words.values())])
+    counts = sparse.csr_matrix((np.ones(len(numbers), np.int32), numbers, ends), shape=(len(words), len(known)))
+    ours, theirs = ([places[side.digest] for side in sides] for sides in (rows, columns))
+    return (counts[ours] @ counts[theirs].T).tocsr()
 
 
 def _words_of(side: Signature) -> npt.NDArray[np.uint64]:

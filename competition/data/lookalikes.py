@@ -9,23 +9,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from competition.data.likeness import Matrix, likeness_matrix, unpack
-from competition.data.pairs import Pair
-from competition.data.preparation import entries
-from competition.data.store import path_of, read_fact
+from competition.data.preparation import Prepared
 from competition.files import write_atomic
 from competition.progress import console
 
 
-def lookalikes(pairs: Sequence[Pair], scale: int, folder: Path) -> Matrix:
+def lookalikes(prepared: Sequence[Prepared], folder: Path) -> Matrix:
     """`likeness_matrix` of the low pictures of prepared pairs, (n, n); some seconds the first time for many pairs."""
-    path, found = folder / "likeness", entries(pairs, scale, folder)
-    key = sha256("".join(entry.sha256 for entry in found).encode()).hexdigest()
+    path = folder / "likeness"
+    key = sha256("".join(one.entry.sha256 for one in prepared).encode()).hexdigest()
     if (kept := _read(path, key)) is not None:
         return kept
-    if len(pairs) > 100:
-        console.print(f"{folder}: comparing {len(pairs):,} pictures with each other")
-    facts = [read_fact(path_of(folder, pair), entry, "signature") for pair, entry in zip(pairs, found, strict=True)]
-    signatures = [unpack(fact.tobytes()) for fact in facts]
+    if len(prepared) > 100:
+        console.print(f"{folder}: comparing {len(prepared):,} pictures with each other")
+    signatures = [unpack(one.fact("signature").tobytes()) for one in prepared]
     matrix = likeness_matrix(signatures, signatures)
     write_atomic(path, save({"likeness": matrix}, {"key": key}))
     return matrix

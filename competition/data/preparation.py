@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from competition.data.difficulty import difficulty_map
 from competition.data.likeness import signature
 from competition.data.pairs import Pair
 from competition.data.sources import Files, Source, low_size, read_pair
-from competition.data.store import TILE, Entry, Map, Stored, encode, intact, lookup, path_of, read_fact
+from competition.data.store import TILE, Entry, Stored, encode, intact, lookup, path_of, read_fact
 from competition.errors import BadInput
 from competition.files import locked, require_space, write_atomic
 from competition.progress import console, progress
@@ -43,32 +43,38 @@ def prepare(pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool, verif
             _write_all(missing, scale, folder, pixels)
 
 
-def entries(pairs: Sequence[Pair], scale: int, folder: Path) -> list[Entry]:
-    """What the prepared store says of each pair; raises BadInput where a picture has changed since."""
+class Prepared(NamedTuple):
+    """A pair and its file in the store, whose header was read once."""
+
+    pair: Pair
+    path: Path
+    entry: Entry
+
+    def fact(self, name: str) -> npt.NDArray[Any]:
+        """One of the arrays kept beside the pixels: `difficulty` or `signature`."""
+        return read_fact(self.path, self.entry, name)
+
+
+def open_store(pairs: Sequence[Pair], scale: int, folder: Path) -> list[Prepared]:
+    """The pairs as they were prepared; raises BadInput where a picture has changed since."""
     found = []
     for pair in pairs:
-        entry = lookup(path_of(folder, pair), pair, scale)
+        path = path_of(folder, pair)
+        entry = lookup(path, pair, scale)
         if entry is None:
             raise BadInput(f"{pair.low}: changed while it was being read. Run the same command again")
-        found.append(entry)
+        found.append(Prepared(pair, path, entry))
     return found
 
 
-def sources(kind: StoreKind, pairs: Sequence[Pair], scale: int, folder: Path) -> list[Source]:
-    """The pairs as a prepared store of this kind gives them."""
+def sources(kind: StoreKind, prepared: Sequence[Prepared]) -> list[Source]:
+    """The pixels of prepared pairs, from where the kind of store says."""
     if kind == "memory":
         with ThreadPoolExecutor(THREADS) as pool:
-            return list(pool.map(lambda pair: read_pair(pair, scale), pairs))
+            return list(pool.map(lambda one: read_pair(one.pair, one.entry.scale), prepared))
     if kind == "none":
-        return [Files(pair, scale) for pair in pairs]
-    found = zip(pairs, entries(pairs, scale, folder), strict=True)
-    return [Stored(pair.name, path_of(folder, pair), entry) for pair, entry in found]
-
-
-def difficulty_maps(pairs: Sequence[Pair], scale: int, folder: Path) -> list[Map]:
-    """What `difficulty_map` said of each pair when it was prepared."""
-    found = zip(pairs, entries(pairs, scale, folder), strict=True)
-    return [read_fact(path_of(folder, pair), entry, "difficulty") for pair, entry in found]
+        return [Files(one.pair, one.entry.scale) for one in prepared]
+    return [Stored(one.pair.name, one.path, one.entry) for one in prepared]
 
 
 def _remove_others(pairs: Sequence[Pair], folder: Path) -> None:

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 from competition.data.augment import turn
 from competition.data.pairs import find_pairs
 from competition.data.patches import Patches, Stage, loader
-from competition.data.preparation import prepare, sources
+from competition.data.preparation import open_store, prepare, sources
 from competition.data.sampling import Uniform
 from competition.images import read_rgb, write_png
 from competition.memory import reuse_freed_memory
@@ -67,7 +67,7 @@ def ours(root: Path, floats: bool = True) -> Method:
     prepare(pairs, SCALE, root / "store", pixels=True)
 
     def batches(workers: int, seed: int) -> Batches:
-        pictures = sources("disk", pairs, SCALE, root / "store")
+        pictures = sources("disk", open_store(pairs, SCALE, root / "store"))
         sampling = Uniform([picture.size for picture in pictures])
         patches = Patches(pictures, sampling, [Stage(0, HIGH // SCALE, BATCH)], SCALE, seed)
         for batch in loader(patches, 0, 10**9, workers):
@@ -162,7 +162,7 @@ def main(demo: Path, work: Path) -> None:
 
 def profile(root: Path, rounds: int = 200) -> None:
     """Keep how long each part of one batch takes, warm and without workers."""
-    pictures = sources("disk", find_pairs(root, SCALE), SCALE, root / "store")
+    pictures = sources("disk", open_store(find_pairs(root, SCALE), SCALE, root / "store"))
     low_size = HIGH // SCALE
     patches = Patches(pictures, Uniform([p.size for p in pictures]), [Stage(0, low_size, BATCH)], SCALE, 0)
     out = np.empty((HIGH, HIGH, 3), np.uint8), np.empty((low_size, low_size, 3), np.uint8)
