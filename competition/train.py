@@ -22,7 +22,7 @@ from competition.data.sources import Source
 from competition.ensemble import enlarge
 from competition.errors import ArgumentParser, NumericalError, Stopped, UsageError, run_command
 from competition.experiment import Experiment
-from competition.files import write_atomic
+from competition.files import sweep, write_atomic
 from competition.images import quantize, to_tensor
 from competition.memory import reuse_freed_memory
 from competition.optim import update_ema
@@ -78,13 +78,18 @@ def train(experiment: Experiment) -> None:
     training = checkpoints.Training(network, copy.deepcopy(network), experiment.optimizer.build(network.parameters()))
     model, optimizer = accelerator.prepare(training.model, training.optimizer)
     training.ema.to(accelerator.device)
-    step, skipped = checkpoints.load_newest(run / "checkpoints", training)
-    for line in skipped:
+    conditions = checkpoints.Conditions.now(config, experiment.seed, accelerator.num_processes)
+    resumed = checkpoints.load_newest(run / "checkpoints", training, conditions)
+    step = resumed.step
+    for line in resumed.warnings:
         say(accelerator, f"warning: {line}")
     log = Log(accelerator, run / "metrics.jsonl", step)
     if step == experiment.steps and log.validated(step):
         return _finish(accelerator, run, model, optimizer)
 
+    if accelerator.is_main_process:
+        sweep(run)
+        checkpoints.require_room(run / "checkpoints", training)
     share = Share(accelerator.process_index, accelerator.num_processes)
     patches = feed.open_patches(experiment, contest.training, share)
     validation = Validation(experiment, run, sources(experiment.data.store, contest.validation))
@@ -119,7 +124,8 @@ def train(experiment: Experiment) -> None:
             validating = _due(step, experiment.validate_every, experiment.steps)
             saving = validating or stopping or _due(step, experiment.save_every, experiment.steps)
             if saving and accelerator.is_main_process:
-                checkpoints.save(run / "checkpoints", training, _description(experiment, step))
+                description = _description(experiment, step)
+                checkpoints.save(run / "checkpoints", training, description, conditions, validation.best)
             if stopping:
                 accelerator.wait_for_everyone()
                 raise Stopped(f"{run}: stopped by a signal, saved at step {step}. Run the same command again to go on")
@@ -153,8 +159,10 @@ class Validation:
 
     def __init__(self, experiment: Experiment, run: Path, pictures: Sequence[Source]) -> None:
         self.experiment = experiment
-        self.run_folder = run
+        self.path = run / "best.safetensors"
         self.pictures = pictures
+        score = weights.read_description(self.path).score if self.path.exists() else None
+        self.best = score.value if score else None
 
     def run(self, accelerator: Accelerator, network: nn.Module, step: int, log: Log) -> None:
         """Measure `network`, keep it as best.safetensors when it is, and log the mean PSNR."""
@@ -165,11 +173,12 @@ class Validation:
             prediction = enlarge(network, to_tensor(low).to(accelerator.device), self.experiment.model.scale)
             scores[index] = self.experiment.metric.psnr(quantize(prediction, 8), high)
         mean = float(accelerator.reduce(scores, "sum").mean())
-        path = self.run_folder / "best.safetensors"
-        if accelerator.is_main_process and (not path.exists() or mean > _score(path)):
+        better = self.best is None or mean > self.best
+        if better and accelerator.is_main_process:
             score = weights.Score(value=mean, definition=self.experiment.metric.definition())
             content = weights.Weights(network.state_dict(), {}, _description(self.experiment, step, score))
-            write_atomic(path, weights.encode(content))
+            write_atomic(self.path, weights.encode(content))
+        self.best = mean if better else self.best
         log.write(step, psnr=mean)
         accelerator.wait_for_everyone()
 
@@ -190,17 +199,12 @@ def _network(experiment: Experiment, accelerator: Accelerator) -> nn.Module:
 
 def _finish(accelerator: Accelerator, run: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     if accelerator.is_main_process:
-        best = weights.read(run / "best.safetensors").description
+        best = weights.read_description(run / "best.safetensors")
         score = f"best {best.score.value:.4f} dB at step {best.step} ({best.score.definition})" if best.score else ""
         say(accelerator, f"{run}: complete, {score}")
     # Freed before the processes part: two-process runs can otherwise hang at exit.
     accelerator.free_memory(model, optimizer)
     accelerator.end_training()
-
-
-def _score(path: Path) -> float:
-    score = weights.read(path).description.score
-    return score.value if score else float("-inf")
 
 
 def _description(experiment: Experiment, step: int, score: weights.Score | None = None) -> weights.Description:
