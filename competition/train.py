@@ -5,6 +5,7 @@ import json
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -93,7 +94,7 @@ def train(experiment: Experiment) -> None:
     if step and _due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
         validation.run(accelerator, training.ema, step, log)
     started, first = time.monotonic(), step
-    with progress(shown=accelerator.is_main_process) as bar:
+    with closing(batches), progress(shown=accelerator.is_main_process) as bar:
         task = bar.add_task(experiment.name, total=experiment.steps, completed=step)
         for batch in batches:
             low, high = batch.floats(accelerator.device)
