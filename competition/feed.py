@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from competition.data.likeness import SAME_SCENE
 from competition.data.lookalikes import lookalikes
 from competition.data.pairs import Pair, find_pairs
@@ -20,11 +22,16 @@ class Contest(NamedTuple):
     training: list[Pair]
     validation: list[Pair]
     split: Split
+    left_out: list[Pair]
+    """Synthetic pairs that show a scene of the validation."""
 
     def warnings(self) -> list[str]:
         """A line for every validation picture whose scene is in training too."""
         leaks = [near for near in self.split.nearest if near.likeness >= SAME_SCENE]
-        return [f"{near.name} in validation and {near.other} in training show one scene" for near in leaks]
+        lines = [f"{near.name} in validation and {near.other} in training show one scene" for near in leaks]
+        if self.left_out:
+            lines.append(f"{len(self.left_out)} synthetic pairs show scenes of the validation and are left out")
+        return lines
 
 
 def prepare_pairs(experiment: Experiment, verify: bool = False) -> int:
@@ -33,23 +40,29 @@ def prepare_pairs(experiment: Experiment, verify: bool = False) -> int:
     pairs = find_pairs(data.root, scale)
     everything = pairs + _synthetic(experiment)
     prepare(everything, scale, folder, pixels=data.store == "disk", verify=verify)
-    lookalikes(pairs, scale, folder)
+    lookalikes(everything, scale, folder)
     return len(everything)
 
 
 def open_contest(experiment: Experiment) -> Contest:
     """The prepared pairs of an experiment, and which of them it holds out."""
     data, scale, folder = _place(experiment)
-    pairs = find_pairs(data.root, scale)
-    names, matrix = [pair.name for pair in pairs], lookalikes(pairs, scale, folder)
+    pairs, synthetic = find_pairs(data.root, scale), _synthetic(experiment)
+    names, likeness = [pair.name for pair in pairs], lookalikes(pairs + synthetic, scale, folder)
+    matrix = likeness[: len(pairs), : len(pairs)]
     if isinstance(data.validation, Path):
         split = hold_out_listed(names, matrix, data.root / data.validation)
     else:
         maps = difficulty_maps(pairs, scale, folder)
         difficulty = {name: float(grid.mean()) for name, grid in zip(names, maps, strict=True)}
         split = hold_out_fold(names, matrix, difficulty, data.validation, data.fold, experiment.seed)
-    training = [pair for pair in pairs if pair.name not in split.validation]
-    return Contest(training + _synthetic(experiment), [p for p in pairs if p.name in split.validation], split)
+    held = [name in split.validation for name in names]
+    leaking = np.any(likeness[len(pairs) :, : len(pairs)][:, held] >= SAME_SCENE, axis=1)
+    left_out = [pair for pair, leaks in zip(synthetic, leaking, strict=True) if leaks]
+    extra = [pair for pair, leaks in zip(synthetic, leaking, strict=True) if not leaks]
+    validation = [pair for pair, held_out in zip(pairs, held, strict=True) if held_out]
+    training = [pair for pair, held_out in zip(pairs, held, strict=True) if not held_out]
+    return Contest(training + extra, validation, split, left_out)
 
 
 def open_pictures(experiment: Experiment, pairs: Sequence[Pair]) -> list[Source]:

@@ -157,3 +157,14 @@ def test_what_a_run_holds_out_is_written_beside_it(contest: Contest, tmp_path: P
     assert sorted(set(kept["folds"].values())) == [0, 1, 2]
     assert [name for name, _, _ in sorted(kept["nearest"])] == kept["validation"]
     assert all(other not in kept["validation"] for _, other, _ in kept["nearest"])
+
+
+def test_synthetic_pairs_of_held_out_scenes_are_left_out(contest: Contest) -> None:
+    root = contest(6)
+    synthesize = f"data.synthesize={{high: {root / 'train/hr'}, kinds: [{{resize: nearest, noise: 3}}]}}"
+    found = opened(root, "data.validation=0.34", synthesize)
+    held_out = set(found.split.validation)
+    assert {pair.high.name for pair in found.left_out} == held_out and len(held_out) == 2
+    assert [pair.name for pair in found.training if pair.high.name in held_out] == []
+    assert len(found.training) == 8
+    assert "2 synthetic pairs show scenes of the validation and are left out" in found.warnings()
