@@ -4,7 +4,8 @@ PYTHON    ?= python3
 CONFIG = configs/demo.yaml
 # Name and data folder follow the configuration.
 NAME = $(basename $(notdir $(CONFIG)))
-DATA = $(or $(shell sed -nE 's/^data: *[{]root: *([^,}]+).*/\1/p' $(CONFIG)),data/demo)
+DATA = $(or $(shell sed -nE '/^data:/,$$ { /^(data:.*[{,]|[[:space:]]+)[[:space:]]*root: */ { \
+  s///; s/[[:space:]]*([,}]|[[:space:]]\#).*//; s/[[:space:]]+$$//; s/^["'\'']|["'\'']$$//g; p; q; }; }' $(CONFIG)),data/demo)
 SUBMISSION = $(or $(wildcard configs/submissions/$(NAME).yaml),configs/submissions/demo.yaml)
 SET =
 PROCESSES = 1
