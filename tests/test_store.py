@@ -178,6 +178,17 @@ def test_real_and_synthetic_pairs_leave_each_other_alone(pairs: list[Pair], more
     assert not any(lookup(path_of(folder, pair), pair, 4) for pair in changed)
 
 
+@pytest.mark.parametrize("other", ["another seed", "gone"])
+def test_a_pair_that_another_run_replaced_is_told_and_never_cut(other: str, more: Path, folder: Path) -> None:
+    config = SynthesizeConfig(high=more, kinds=(MADE["noisy"],))
+    first, second = open_store(config.pairs(1), folder)[:2]
+    low = first.whole().low
+    prepare(config.pairs(2) if other == "another seed" else config.pairs(1)[2:], 4, folder, pixels=True)
+    assert np.array_equal(first.whole().low, low)  # already mapped
+    with pytest.raises(BadInput, match=r"1\.png was prepared anew or removed by another run\. Give each"):
+        second.cut(0, 0, 8)
+
+
 # ---- changes --------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from safetensors.numpy import save
 
 from competition.data.pairs import Pair
 from competition.data.sources import Pictures
+from competition.errors import BadInput
 from competition.images import Bytes
 from competition.memory import random_access, will_need
 
@@ -154,6 +155,7 @@ class Stored:
 
     def _mapped(self) -> tuple[Bytes, Bytes]:
         if self._tiles is None:
+            self._require_same()
             low, high = self.entry.arrays["low"], self.entry.arrays["high"]
             length = max(low.offset + low.nbytes, high.offset + high.nbytes)
             # By torch, whose mappings, unlike Python's, keep no file open each.
@@ -162,6 +164,17 @@ class Stored:
             self._tiles = _view(mapped, low), _view(mapped, high)
             self._addresses = [tiles.ctypes.data for tiles in self._tiles]
         return self._tiles
+
+    def _require_same(self) -> None:
+        """Raise BadInput where another run with other pictures or recipes has replaced the file since it was opened."""
+        try:
+            with _opened(self.path) as file:
+                same = _read_header(file)[0]["sha256"] == self.entry.sha256
+        except (OSError, LookupError, TypeError, ValueError):
+            same = False
+        if not same:
+            cause = f"{self.path}: {self.name} was prepared anew or removed by another run"
+            raise BadInput(f"{cause}. Give each of the two a data.cache of its own")
 
 
 @contextlib.contextmanager
