@@ -87,8 +87,11 @@ def _stands(pair: Pair, scale: int, folder: Path, pixels: bool, verify: bool) ->
 
 
 def _bytes_needed(pair: Pair, scale: int, pixels: bool) -> int:
-    """A little more than the pair's file will have."""
-    low = low_size(pair, scale)
+    """A little more than the pair's file will have; nothing for a picture that cannot be read, which `_write` names."""
+    try:
+        low = low_size(pair, scale)
+    except BadInput:
+        return 0
     sides = [(low[0] * times, low[1] * times) for times in (1, scale)] if pixels else []
     return 65_536 + sum(-(-height // TILE) * -(-width // TILE) * TILE * TILE * 3 for height, width in sides)
 
