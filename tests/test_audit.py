@@ -654,6 +654,8 @@ def test_a_list_written_by_hand_is_understood(tmp_path: Path) -> None:
     path.write_bytes(b'# why\r\n\r\na b#c.png\r\n"#1.png"\nlast.png')
     assert read_exclusions(path) == {"a b#c.png", "#1.png", "last.png"}
     assert read_exclusions(tmp_path / "none.txt") == set()
+    path.write_bytes(b"\xef\xbb\xbffirst.png\n")  # as some editors begin a file
+    assert read_exclusions(path) == {"first.png"}
     path.write_text('"open.png\n')
     with pytest.raises(BadInput, match=r"excluded.txt:1: not a JSON string"):
         read_exclusions(path)

@@ -71,9 +71,10 @@ def test_pairs_of_one_scene_cannot_be_split() -> None:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("last", [True, False])
-def test_a_list_holds_out_what_it_names(newline: str, last: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_list_holds_out_what_it_names(newline: str, last: bool, encoding: str, tmp_path: Path) -> None:
     text = newline.join(["003.png", "", "001.png"]) + newline * last
-    (tmp_path / "validation.txt").write_bytes(text.encode())
+    (tmp_path / "validation.txt").write_bytes(text.encode(encoding))
     assert hold_out_listed(NAMES, strangers(), tmp_path / "validation.txt").validation == ["001.png", "003.png"]
 
 

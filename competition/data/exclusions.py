@@ -26,7 +26,7 @@ def write_exclusions(path: Path, causes: Mapping[str, Iterable[str]]) -> None:
 def read_exclusions(path: Path) -> set[str]:
     """The names that a list leaves out, none where there is no list; raises BadInput when it cannot be understood."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         return set()
     except (OSError, UnicodeDecodeError) as error:
