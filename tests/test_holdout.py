@@ -100,7 +100,9 @@ def test_a_list_that_cannot_be_read_is_refused(content: bytes | None, tmp_path: 
 @pytest.mark.parametrize("chosen", [[], NAMES], ids=["no validation", "no training"])
 def test_an_empty_side_is_refused(chosen: list[str], tmp_path: Path) -> None:
     (tmp_path / "validation.txt").write_text("\n".join(chosen))
-    with pytest.raises(BadInput, match="Both sides need one"):
+    with pytest.raises(
+        BadInput, match=r"validation\.txt: leaves \d+ training and \d+ validation pairs\. Both sides need one"
+    ):
         hold_out_listed(NAMES, strangers(), tmp_path / "validation.txt")
 
 
