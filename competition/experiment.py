@@ -1,19 +1,23 @@
 """What the YAML of a training run may say; the defaults are the winning recipe."""
 
+import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from competition.config import Config
+from competition.config import Config, parse
 from competition.data.preparation import StoreKind
 from competition.data.sampling import SamplingConfig, UniformConfig
 from competition.data.synthesis import SynthesizeConfig
+from competition.errors import UsageError
 from competition.losses import LossConfig, MSEConfig
 from competition.metrics import MetricConfig
 from competition.models import ModelConfig
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.optim import OptimizerConfig, ScheduleConfig
+
+_ELSEWHERE: Any = {"runs": True, "data": {"root", "store", "cache", "workers"}}
 
 
 class DataConfig(Config):
@@ -108,3 +112,16 @@ class Experiment(Config):
         """The stages from step 0 on; the first has `data.high_patch` and `batch`."""
         first = StageConfig.model_construct(from_step=0, high_patch=self.data.high_patch, batch=self.batch)
         return [first, *self.stages]
+
+    def identity(self) -> dict[str, Any]:
+        """All keys that change the result, as plain values: not where the data lies and who cuts it."""
+        return self.model_dump(mode="json", exclude=_ELSEWHERE)
+
+
+def complete(identity: dict[str, Any]) -> dict[str, Any]:
+    """An older `identity` with the defaults of keys that have come since; as it is where keys have gone."""
+    with_root = {**identity, "data": {"root": ".", **identity["data"]}}
+    try:
+        return parse(json.dumps(with_root), Experiment, "experiment.json").identity()
+    except UsageError:
+        return identity

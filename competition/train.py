@@ -5,9 +5,9 @@ import json
 import signal
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -21,7 +21,7 @@ from competition.data.preparation import sources
 from competition.data.sources import Source
 from competition.ensemble import enlarge
 from competition.errors import ArgumentParser, NumericalError, Stopped, UsageError, run_command
-from competition.experiment import Experiment
+from competition.experiment import Experiment, complete
 from competition.files import write_atomic
 from competition.images import quantize, to_tensor
 from competition.memory import reuse_freed_memory
@@ -61,12 +61,9 @@ def train(experiment: Experiment) -> None:
     accelerator.wait_for_everyone()
     contest = feed.open_contest(experiment)
     stop = StopSignal()
-    # Where the data lies and who cuts it do not change the result.
-    elsewhere: Any = {"runs": True, "data": {"root", "store", "cache", "workers"}}
-    config = experiment.model_dump(mode="json", exclude=elsewhere)
     sides = {"train": contest.training, "validation": contest.validation}
     fingerprints = {side: fingerprint(one.pair for one in prepared) for side, prepared in sides.items()}
-    record(run, config, fingerprints, write=accelerator.is_main_process)
+    record(run, experiment.identity(), fingerprints, complete, write=accelerator.is_main_process)
     if accelerator.is_main_process:
         write_atomic(run / "validation.txt", "".join(f"{one.pair.name}\n" for one in contest.validation).encode())
         write_atomic(run / "split.json", json.dumps(contest.split._asdict(), indent=1).encode())
@@ -95,7 +92,7 @@ def train(experiment: Experiment) -> None:
     if step and _due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
         validation.run(accelerator, training.ema, step, log)
     started, first = time.monotonic(), step
-    with progress(shown=accelerator.is_main_process) as bar:
+    with closing(batches), progress(shown=accelerator.is_main_process) as bar:
         task = bar.add_task(experiment.name, total=experiment.steps, completed=step)
         for batch in batches:
             low, high = batch.floats(accelerator.device)

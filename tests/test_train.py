@@ -1,5 +1,6 @@
 """Training: what a run leaves behind, and that resumes, processes and damaged states do not change it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -157,6 +158,20 @@ def test_another_experiment_under_the_same_name_is_refused_with_the_difference(c
     assert error.value.code == 4
 
 
+def test_a_run_made_before_a_key_existed_goes_on(config, tmp_path, capsys):
+    train([str(config), "steps=12"])
+    path = run(tmp_path) / "experiment.json"
+    kept = json.loads(path.read_text())
+    del kept["config"]["stages"], kept["config"]["data"]["fold"]
+    path.write_text(json.dumps(kept))
+    train([str(config)])
+    assert "complete, best" in capsys.readouterr().out
+    kept["config"]["of_another_time"] = 1
+    path.write_text(json.dumps(kept))
+    with pytest.raises(BadCheckpoint, match="of_another_time"):
+        train([str(config)])
+
+
 def test_another_folder_with_the_same_pictures_and_more_workers_is_the_same_experiment(config, tmp_path, capsys):
     train([str(config)])
     (tmp_path / "contest").rename(tmp_path / "moved")
@@ -194,6 +209,29 @@ def test_two_processes_see_the_samples_and_rates_of_one_also_after_a_stop(config
         [line["loss"] for line in one if "loss" in line], rel=1e-3
     )
     assert two[-1]["psnr"] == pytest.approx(one[-1]["psnr"], abs=0.01)
+
+
+@pytest.mark.parametrize("fault", ["picture gone", "worker killed"])
+def test_a_fault_in_a_worker_ends_the_run(config, tmp_path, fault):
+    process = start(str(config), "steps=1000000", "data.workers=2", "data.store=none", "validate_every=1000000")
+    while len(read_log(run(tmp_path) / "metrics.jsonl")) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    if fault == "picture gone":
+        for path in (tmp_path / "contest/train/hr").iterdir():
+            path.unlink()
+    else:
+        workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+        os.kill(int(workers.stdout.split()[0]), signal.SIGKILL)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    (line,) = [line for line in errors.splitlines() if "error:" in line]
+    if fault == "picture gone":
+        assert process.returncode == 3 and line.endswith(".png: no such file or directory. Put the picture back")
+    else:
+        assert process.returncode == 1 and "is killed by signal" in line
 
 
 def test_values_that_are_not_finite_stop_the_run_and_are_never_saved(config, tmp_path):
