@@ -19,15 +19,14 @@ from competition.data.pairs import fingerprint
 from competition.data.patches import Share, loader
 from competition.data.preparation import sources
 from competition.data.sources import Source
-from competition.ensemble import enlarge
 from competition.errors import ArgumentParser, NumericalError, Stopped, UsageError, run_command
 from competition.experiment import Experiment, complete
 from competition.files import write_atomic
-from competition.images import quantize, to_tensor
 from competition.memory import reuse_freed_memory
 from competition.optim import update_ema
 from competition.progress import progress
 from competition.runs import Log, record, say
+from competition.validation import scores
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -155,13 +154,9 @@ class Validation:
 
     def run(self, accelerator: Accelerator, network: nn.Module, step: int, log: Log) -> None:
         """Measure `network`, keep it as best.safetensors when it is, and log the mean PSNR."""
-        network.eval()
-        scores = torch.zeros(len(self.pictures), dtype=torch.float64, device=accelerator.device)
-        for index in range(accelerator.process_index, len(self.pictures), accelerator.num_processes):
-            _, low, high = self.pictures[index].whole()
-            prediction = enlarge(network, to_tensor(low).to(accelerator.device), self.experiment.model.scale)
-            scores[index] = self.experiment.metric.psnr(quantize(prediction, 8), high)
-        mean = float(accelerator.reduce(scores, "sum").mean())
+        own = range(accelerator.process_index, len(self.pictures), accelerator.num_processes)
+        mine = scores(network, self.pictures, self.experiment.metric, accelerator.device, own)
+        mean = float(accelerator.reduce(mine, "sum").mean())
         path = self.run_folder / "best.safetensors"
         if accelerator.is_main_process and (not path.exists() or mean > _score(path)):
             score = weights.Score(value=mean, definition=self.experiment.metric.definition())
