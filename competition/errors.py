@@ -73,6 +73,12 @@ class Stopped(CompetitionError):
     code = 7
 
 
+class LostPeer(CompetitionError):
+    """Another process of the same run has ended or does not answer."""
+
+    code = 8
+
+
 class OutOfMemory(CompetitionError):
     """Not enough memory on the CPU or the GPU."""
 

@@ -34,12 +34,12 @@ class Contest(NamedTuple):
         return lines
 
 
-def prepare_pairs(experiment: Experiment, verify: bool = False) -> int:
+def prepare_pairs(experiment: Experiment, verify: bool = False, wait: bool = False) -> int:
     """Bring the store of an experiment up to date, as `preparation.prepare` does; returns the number of pairs."""
     data, scale, folder = _place(experiment)
     pairs = find_pairs(data.root, scale)
     everything = pairs + _synthetic(experiment)
-    prepare(everything, scale, folder, pixels=data.store == "disk", verify=verify)
+    prepare(everything, scale, folder, data.store == "disk", verify, wait)
     lookalikes(open_store(everything, scale, folder), folder)
     return len(everything)
 
@@ -69,7 +69,7 @@ def open_patches(experiment: Experiment, prepared: Sequence[Prepared], share: Sh
     pictures = sources(data.store, prepared)
     sizes = [picture.size for picture in pictures]
     sampling = data.sampling.build(sizes, lambda: [one.fact("difficulty") for one in prepared])
-    stages = [Stage(s.from_step, s.high_patch // scale, s.batch) for s in experiment.all_stages()]
+    stages = [Stage(s.first, s.high_patch // scale, s.batch) for s in experiment.all_stages()]
     photometry = Photometry(data.channel_shuffle, data.gain)
     return Patches(pictures, sampling, stages, scale, experiment.seed, photometry, share)
 

@@ -70,7 +70,9 @@ def test_the_winning_recipe_is_the_default():
     assert (model.num_feat, model.num_block, model.num_grow_ch) == (64, 23, 32)
     assert recipe.pretrained == "RealESRGAN_x4plus" and recipe.loss.name == "mse" and recipe.data.high_patch == 256
     assert (recipe.optimizer.lr, recipe.optimizer.betas, recipe.ema) == (1e-4, (0.9, 0.99), 0.999)
-    rates = [recipe.optimizer.lr * schedule.factor(step) for step in (0, 199_999, 200_000, 400_000, 905_000)]
+    rates = [
+        recipe.optimizer.lr * schedule.factor(step, recipe.steps) for step in (0, 199_999, 200_000, 400_000, 905_000)
+    ]
     assert rates == [1e-4, 1e-4, 5e-5, 2.5e-5, 6.25e-6] and recipe.steps == 1_000_000
 
 

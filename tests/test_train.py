@@ -44,7 +44,7 @@ data: {{root: {contest(count=4)}, validation: 0.25, high_patch: 32, workers: 0}}
 model: {{name: rrdbnet, num_feat: 8, num_block: 1, num_grow_ch: 4}}
 pretrained: null
 optimizer: {{lr: 1e-3}}
-schedule: {{milestones: [4, 8]}}
+schedule: {{name: multistep, milestones: [4, 8]}}
 steps: 12
 batch: 4
 validate_every: 6
@@ -65,8 +65,8 @@ def results(folder: Path, step: int = 12) -> dict[str, str]:
     files = [state / "model.safetensors", state / "optim.safetensors", folder / "best.safetensors"]
     log = read_log(folder / "metrics.jsonl")
     for line in log:
-        line.pop("steps_per_s", None)
-        line.pop("eta_s", None)
+        for speed in ("steps_per_s", "samples_per_s", "eta_s"):
+            line.pop(speed, None)
     return {path.name: sha256(path) for path in files} | {"log": json.dumps(log)}
 
 
@@ -238,10 +238,20 @@ def test_values_that_are_not_finite_stop_the_run_and_are_never_saved(config, tmp
     state = {name: torch.full_like(tensor, 1e30) for name, tensor in TINY.build().state_dict().items()}
     path = tmp_path / "huge.safetensors"
     path.write_bytes(weights.encode(weights.Weights(state, {}, weights.Description(model=TINY))))
-    with pytest.raises(NumericalError, match="step 0") as error:
-        train([str(config), f"pretrained={path}"])
+    with pytest.raises(NumericalError, match="step 4: .*, as in 3 steps before") as error:
+        train([str(config), f"pretrained={path}", "skip=3"])
     assert error.value.code == 6
     assert not list((run(tmp_path) / "checkpoints").glob("step_*"))
+    with pytest.raises(NumericalError, match="step 2: "):
+        train([str(config), f"pretrained={path}", "steps=2", "name=short"])
+
+
+def test_a_rate_that_destroys_the_weights_ends_the_run_before_they_are_saved(config, tmp_path):
+    with pytest.raises(NumericalError, match="as in 2 steps before"):
+        train([str(config), "optimizer.lr=1", "schedule.milestones=[]", "skip=2", "save_every=1", "steps=400"])
+    for path in (run(tmp_path) / "checkpoints").glob("step_*"):
+        content = weights.read(path / "model.safetensors")
+        assert all(bool(tensor.isfinite().all()) for tensor in (*content.weights.values(), *content.ema.values()))
 
 
 def test_a_run_starts_from_given_weights_and_says_how_much_of_them_it_used(config, tmp_path, capsys):
