@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
+from competition.clipping import ClipConfig
 from competition.config import Config, parse
 from competition.data.preparation import StoreKind
 from competition.data.sampling import SamplingConfig, UniformConfig
@@ -114,6 +115,8 @@ class Experiment(Config):
     loss: LossConfig = MSEConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = MultiStepConfig()
+    clip: ClipConfig | None = None
+    """How gradients are kept small, or null."""
     steps: int = Field(1_000_000, ge=1)
     """Optimiser steps."""
     batch: int = Field(16, ge=1)

@@ -78,6 +78,8 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     if step and _due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
         validation.run(accelerator, training.ema, step, log)
     stages, criterion = experiment.all_stages(), nn.Module()
+    parameters = list(training.model.parameters())
+    clip = experiment.clip.build() if experiment.clip else None
     stage = stages[0]
     started, first, samples, left_out = time.monotonic(), step, 0, 0
     with closing(batches), progress(shown=accelerator.is_main_process) as bar:
@@ -91,9 +93,11 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
                 group["lr"] = lr
             loss = _backward(accelerator, model, criterion, batch.floats(accelerator.device), stage.accumulate)
             accelerator.unscale_gradients()
-            gradient = nn.utils.get_total_norm([p.grad for p in training.model.parameters() if p.grad is not None])
+            gradient = nn.utils.get_total_norm([weight.grad for weight in parameters if weight.grad is not None])
             finite, stopping = processes.agree(accelerator, torch.stack([loss, gradient]), stop.requested)
             left_out = 0 if finite else left_out + 1
+            if clip and finite:
+                clip(parameters, lr)
             # In fp16 the scaler leaves the step out by itself, and lowers its scale.
             if finite or experiment.precision == "fp16":
                 optimizer.step()
@@ -158,10 +162,9 @@ def _leave_out(
 ) -> None:
     """Say that a step changes nothing; raises NumericalError after too many of them in a row, or at the end."""
     values = f"step {step}: loss {loss.item():g}, gradient norm {gradient.item():g}"
-    if left_out > experiment.skip:
-        raise NumericalError(
-            f"{values}, as in {left_out - 1} steps before. Lower optimizer.lr; the last saved state is good"
-        )
+    if left_out > experiment.skip or step == experiment.steps:
+        before = f", as in {left_out - 1} steps before" if left_out > 1 else ""
+        raise NumericalError(f"{values}{before}. Lower optimizer.lr; the last saved state is good")
     say(accelerator, f"warning: {values}. It is left out")
 
 

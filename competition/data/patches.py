@@ -39,6 +39,9 @@ class Share(NamedTuple):
     processes: int = 1
 
 
+# Seconds a batch may take before its worker counts as hung.
+PATIENCE = 600
+
 AS_IT_IS = Photometry()
 WHOLE = Share()
 
@@ -164,6 +167,7 @@ def loader(
         num_workers=workers,
         worker_init_fn=_ignore_signals,
         pin_memory=pin_memory,
+        timeout=PATIENCE if workers else 0,
     )
     try:
         for batch in batches:
