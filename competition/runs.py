@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,25 +16,30 @@ from competition.files import write_atomic
 from competition.progress import console
 
 
-def record(run: Path, config: dict[str, Any], data: dict[str, str], write: bool) -> None:
+def record(
+    run: Path, config: dict[str, Any], data: dict[str, str], complete: Callable[[dict[str, Any]], Any], write: bool
+) -> dict[str, Any]:
     """Write RUN/experiment.json, or compare with the one that stands there once the run has saved a state.
 
     `config` and `data` (fingerprints) are what the result depends on: raises BadCheckpoint with every difference. Git
-    commit and package versions are noted once, for people. All processes compare, one of them writes.
+    commit and package versions are noted once, for people. All processes compare, one of them writes. `complete` adds
+    to a recorded configuration the keys that did not exist when it was written. Returns the configuration on record.
     """
     path = run / "experiment.json"
     if not path.exists() or not (run / "checkpoints").exists():
         if write:
             note = {"config": config, "data": data, "commit": _commit(), "versions": _versions()}
             write_atomic(path, json.dumps(note, indent=1).encode())
-        return
+        return config
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
-        changes = differences(recorded["config"], config) + differences(recorded["data"], data, "data.")
+        before: dict[str, Any] = recorded["config"]
+        changes = differences(complete(before), config) + differences(recorded["data"], data, "data.")
     except (ValueError, KeyError, TypeError) as error:
         raise BadCheckpoint(f"{path}: cannot be read ({error}). Restore it or choose another name=…") from error
     if changes:
         raise BadCheckpoint(f"{path}: the run is another experiment: {'; '.join(changes)}. Choose another name=…")
+    return before
 
 
 def _versions() -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Training: what a run leaves behind, and that resumes, processes and damaged states do not change it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -43,7 +44,7 @@ data: {{root: {contest(count=4)}, validation: 0.25, high_patch: 32, workers: 0}}
 model: {{name: rrdbnet, num_feat: 8, num_block: 1, num_grow_ch: 4}}
 pretrained: null
 optimizer: {{lr: 1e-3}}
-schedule: {{milestones: [4, 8]}}
+schedule: {{name: multistep, milestones: [4, 8]}}
 steps: 12
 batch: 4
 validate_every: 6
@@ -64,8 +65,8 @@ def results(folder: Path, step: int = 12) -> dict[str, str]:
     files = [state / "model.safetensors", state / "optim.safetensors", folder / "best.safetensors"]
     log = read_log(folder / "metrics.jsonl")
     for line in log:
-        line.pop("steps_per_s", None)
-        line.pop("eta_s", None)
+        for speed in ("steps_per_s", "samples_per_s", "eta_s"):
+            line.pop(speed, None)
     return {path.name: sha256(path) for path in files} | {"log": json.dumps(log)}
 
 
@@ -157,6 +158,20 @@ def test_another_experiment_under_the_same_name_is_refused_with_the_difference(c
     assert error.value.code == 4
 
 
+def test_a_run_made_before_a_key_existed_goes_on(config, tmp_path, capsys):
+    train([str(config), "steps=12"])
+    path = run(tmp_path) / "experiment.json"
+    kept = json.loads(path.read_text())
+    del kept["config"]["stages"], kept["config"]["data"]["fold"]
+    path.write_text(json.dumps(kept))
+    train([str(config)])
+    assert "complete, best" in capsys.readouterr().out
+    kept["config"]["of_another_time"] = 1
+    path.write_text(json.dumps(kept))
+    with pytest.raises(BadCheckpoint, match="of_another_time"):
+        train([str(config)])
+
+
 def test_another_folder_with_the_same_pictures_and_more_workers_is_the_same_experiment(config, tmp_path, capsys):
     train([str(config)])
     (tmp_path / "contest").rename(tmp_path / "moved")
@@ -196,14 +211,47 @@ def test_two_processes_see_the_samples_and_rates_of_one_also_after_a_stop(config
     assert two[-1]["psnr"] == pytest.approx(one[-1]["psnr"], abs=0.01)
 
 
+@pytest.mark.parametrize("fault", ["picture gone", "worker killed"])
+def test_a_fault_in_a_worker_ends_the_run(config, tmp_path, fault):
+    process = start(str(config), "steps=1000000", "data.workers=2", "data.store=none", "validate_every=1000000")
+    while len(read_log(run(tmp_path) / "metrics.jsonl")) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    if fault == "picture gone":
+        for path in (tmp_path / "contest/train/hr").iterdir():
+            path.unlink()
+    else:
+        workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+        os.kill(int(workers.stdout.split()[0]), signal.SIGKILL)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    (line,) = [line for line in errors.splitlines() if "error:" in line]
+    if fault == "picture gone":
+        assert process.returncode == 3 and line.endswith(".png: no such file or directory. Put the picture back")
+    else:
+        assert process.returncode == 9 and "data.workers: a process that cuts patches was killed" in line
+
+
 def test_values_that_are_not_finite_stop_the_run_and_are_never_saved(config, tmp_path):
     state = {name: torch.full_like(tensor, 1e30) for name, tensor in TINY.build().state_dict().items()}
     path = tmp_path / "huge.safetensors"
     path.write_bytes(weights.encode(weights.Weights(state, {}, weights.Description(model=TINY))))
-    with pytest.raises(NumericalError, match="step 0") as error:
-        train([str(config), f"pretrained={path}"])
+    with pytest.raises(NumericalError, match=r"step 4: .*, as in 3 steps before") as error:
+        train([str(config), f"pretrained={path}", "skip=3"])
     assert error.value.code == 6
     assert not list((run(tmp_path) / "checkpoints").glob("step_*"))
+    with pytest.raises(NumericalError, match="step 2: "):
+        train([str(config), f"pretrained={path}", "steps=2", "name=short"])
+
+
+def test_a_rate_that_destroys_the_weights_ends_the_run_before_they_are_saved(config, tmp_path):
+    with pytest.raises(NumericalError, match="as in 2 steps before"):
+        train([str(config), "optimizer.lr=1", "schedule.milestones=[]", "skip=2", "save_every=1", "steps=400"])
+    for path in (run(tmp_path) / "checkpoints").glob("step_*"):
+        content = weights.read(path / "model.safetensors")
+        assert all(bool(tensor.isfinite().all()) for tensor in (*content.weights.values(), *content.ema.values()))
 
 
 def test_a_run_starts_from_given_weights_and_says_how_much_of_them_it_used(config, tmp_path, capsys):
