@@ -1,5 +1,6 @@
 """A run's folder: the record of what it is, refused when it changes, and its log."""
 
+import hashlib
 import json
 import platform
 import subprocess
@@ -18,26 +19,29 @@ from competition.progress import console
 
 def record(
     run: Path, config: dict[str, Any], data: dict[str, str], complete: Callable[[dict[str, Any]], Any], write: bool
-) -> None:
+) -> str:
     """Write RUN/experiment.json, or compare with the one that stands there once the run has saved a state.
 
     `config` and `data` (fingerprints) are what the result depends on: raises BadCheckpoint with every difference. Git
     commit and package versions are noted once, for people. All processes compare, one of them writes. `complete` adds
-    to a recorded configuration the keys that did not exist when it was written.
+    to a recorded configuration the keys that did not exist when it was written. Returns the SHA-256 of the configuration the run began with.
     """
     path = run / "experiment.json"
+    identity = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
     if not path.exists() or not (run / "checkpoints").exists():
         if write:
-            note = {"config": config, "data": data, "commit": _commit(), "versions": _versions()}
+            note = {"config": config, "sha256": identity, "data": data, "commit": _commit(), "versions": _versions()}
             write_atomic(path, json.dumps(note, indent=1).encode())
-        return
+        return identity
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
         changes = differences(complete(recorded["config"]), config) + differences(recorded["data"], data, "data.")
+        began_with = str(recorded["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadCheckpoint(f"{path}: cannot be read ({error}). Restore it or choose another name=…") from error
     if changes:
         raise BadCheckpoint(f"{path}: the run is another experiment: {'; '.join(changes)}. Choose another name=…")
+    return began_with
 
 
 def _versions() -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from competition import checkpoints, feed, pretrained, processes, weights
@@ -18,9 +19,9 @@ from competition.data.pairs import fingerprint
 from competition.data.patches import Share, loader
 from competition.data.preparation import sources
 from competition.data.sources import Source
-from competition.errors import ArgumentParser, NumericalError, Stopped, UsageError, run_command
+from competition.errors import ArgumentParser, BadCheckpoint, NumericalError, Stopped, UsageError, run_command
 from competition.experiment import Experiment, complete
-from competition.files import locked, write_atomic
+from competition.files import locked, sweep, write_atomic
 from competition.memory import reuse_freed_memory
 from competition.optim import update_ema
 from competition.progress import progress
@@ -57,18 +58,20 @@ def train(experiment: Experiment) -> None:
 
 
 def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
-    contest = _open_contest(experiment, run, accelerator)
+    contest, identity = _open_contest(experiment, run, accelerator)
     stop = processes.StopSignal()
     network = _network(experiment, accelerator)
     training = checkpoints.Training(network, copy.deepcopy(network), experiment.optimizer.build(network.parameters()))
     model, optimizer = accelerator.prepare(training.model, training.optimizer)
-    step, skipped = checkpoints.load_newest(run / "checkpoints", training)
-    for line in skipped:
-        say(accelerator, f"warning: {line}")
+    conditions = checkpoints.Conditions.now(identity, experiment.seed, accelerator.num_processes)
+    step = _resume(accelerator, run, training, conditions)
     log = Log(accelerator, run / "metrics.jsonl", step)
     if step == experiment.steps and log.validated(step):
         return _finish(accelerator, run, model, optimizer)
 
+    if accelerator.is_main_process:
+        sweep(run)
+        checkpoints.require_room(run / "checkpoints", training)
     share = Share(accelerator.process_index, accelerator.num_processes)
     patches = feed.open_patches(experiment, contest.training, share)
     validation = Validation(experiment, run, sources(experiment.data.store, contest.validation))
@@ -119,7 +122,9 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
             validating = _due(step, experiment.validate_every, experiment.steps)
             saving = validating or stopping or _due(step, experiment.save_every, experiment.steps)
             if saving and accelerator.is_main_process:
-                checkpoints.save(run / "checkpoints", training, _description(experiment, step))
+                description = _description(experiment, step)
+                scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
+                checkpoints.save(run / "checkpoints", training, description, conditions, validation.best, scaler)
             if stopping:
                 accelerator.wait_for_everyone()
                 raise Stopped(f"{run}: stopped by a signal, saved at step {step}. Run the same command again to go on")
@@ -128,19 +133,34 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     _finish(accelerator, run, model, optimizer)
 
 
-def _open_contest(experiment: Experiment, run: Path, accelerator: Accelerator) -> feed.Contest:
-    """The run's pairs, once it is clear that they and the experiment are those the run began with."""
+def _open_contest(experiment: Experiment, run: Path, accelerator: Accelerator) -> tuple[feed.Contest, str]:
+    """The run's pairs and the hash of its experiment, once it is clear that they are those the run began with."""
     contest = feed.open_contest(experiment)
     sides = {"train": contest.training, "validation": contest.validation}
     fingerprints = {side: fingerprint(one.pair for one in prepared) for side, prepared in sides.items()}
-    record(run, experiment.identity(), fingerprints, complete, write=accelerator.is_main_process)
+    identity = record(run, experiment.identity(), fingerprints, complete, write=accelerator.is_main_process)
     if accelerator.is_main_process:
         write_atomic(run / "validation.txt", "".join(f"{one.pair.name}\n" for one in contest.validation).encode())
         write_atomic(run / "split.json", json.dumps(contest.split._asdict(), indent=1).encode())
     for line in contest.warnings():
         say(accelerator, f"warning: {line}")
     accelerator.wait_for_everyone()
-    return contest
+    return contest, identity
+
+
+def _resume(
+    accelerator: Accelerator, run: Path, training: checkpoints.Training, conditions: checkpoints.Conditions
+) -> int:
+    """Load the newest training state, the same in all processes; returns the steps taken."""
+    resumed = checkpoints.load_newest(run / "checkpoints", training, conditions)
+    for line in resumed.warnings:
+        say(accelerator, f"warning: {line}")
+    steps = gather_object([resumed.step])
+    if len(set(steps)) > 1:
+        raise BadCheckpoint(f"{run / 'checkpoints'}: the processes see the steps {steps}. Wait for the disk they share")
+    if accelerator.scaler is not None and resumed.state:
+        accelerator.scaler.load_state_dict(resumed.state.extra)
+    return resumed.step
 
 
 def _backward(
@@ -173,19 +193,22 @@ class Validation:
 
     def __init__(self, experiment: Experiment, run: Path, pictures: Sequence[Source]) -> None:
         self.experiment = experiment
-        self.run_folder = run
+        self.path = run / "best.safetensors"
         self.pictures = pictures
+        score = weights.read_description(self.path).score if self.path.exists() else None
+        self.best = score.value if score else None
 
     def run(self, accelerator: Accelerator, network: nn.Module, step: int, log: Log) -> None:
         """Measure `network`, keep it as best.safetensors when it is, and log the mean PSNR."""
         own = range(accelerator.process_index, len(self.pictures), accelerator.num_processes)
         mine = scores(network, self.pictures, self.experiment.metric, accelerator.device, own)
         mean = float(accelerator.reduce(mine, "sum").mean())
-        path = self.run_folder / "best.safetensors"
-        if accelerator.is_main_process and (not path.exists() or mean > _score(path)):
+        better = self.best is None or mean > self.best
+        if better and accelerator.is_main_process:
             score = weights.Score(value=mean, definition=self.experiment.metric.definition())
             content = weights.Weights(network.state_dict(), {}, _description(self.experiment, step, score))
-            write_atomic(path, weights.encode(content))
+            write_atomic(self.path, weights.encode(content))
+        self.best = mean if better else self.best
         log.write(step, psnr=mean)
         accelerator.wait_for_everyone()
 
@@ -206,17 +229,12 @@ def _network(experiment: Experiment, accelerator: Accelerator) -> nn.Module:
 
 def _finish(accelerator: Accelerator, run: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     if accelerator.is_main_process:
-        best = weights.read(run / "best.safetensors").description
+        best = weights.read_description(run / "best.safetensors")
         score = f"best {best.score.value:.4f} dB at step {best.step} ({best.score.definition})" if best.score else ""
         say(accelerator, f"{run}: complete, {score}")
     # Freed before the processes part: two-process runs can otherwise hang at exit.
     accelerator.free_memory(model, optimizer)
     accelerator.end_training()
-
-
-def _score(path: Path) -> float:
-    score = weights.read(path).description.score
-    return score.value if score else float("-inf")
 
 
 def _description(experiment: Experiment, step: int, score: weights.Score | None = None) -> weights.Description:

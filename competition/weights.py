@@ -1,14 +1,17 @@
 """A weights file that describes itself: one safetensors file with the model's configuration and score inside."""
 
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from competition.config import Config, parse
-from competition.errors import BadCheckpoint, CompetitionError
+from competition.errors import BadCheckpoint, CompetitionError, NumericalError
 from competition.models import ModelConfig
 
 # One key of our own: safetensors does not keep the order of several, and equal weights shall be equal bytes.
@@ -46,31 +49,58 @@ class Weights(NamedTuple):
 
 
 def encode(content: Weights) -> bytes:
-    """The bytes of a weights file; equal content gives equal bytes."""
+    """The bytes of a weights file; equal content gives equal bytes. Raises NumericalError as `require_finite` does."""
     tensors = {f"weights.{name}": tensor.detach().cpu().contiguous() for name, tensor in content.weights.items()}
     tensors |= {f"ema.{name}": tensor.detach().cpu().contiguous() for name, tensor in content.ema.items()}
+    require_finite(tensors)
     return safetensors.torch.save(tensors, {_KEY: content.description.model_dump_json()})
+
+
+def require_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Raise NumericalError that names the first tensor with a value that is not finite."""
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            broken = int((~torch.isfinite(tensor)).sum())
+            raise NumericalError(
+                f"{name}: {broken} of {tensor.numel()} values are not finite, nothing was written. "
+                "Lower optimizer.lr; the last saved state is good"
+            )
 
 
 def read(path: Path) -> Weights:
     """Read a weights file; raises BadCheckpoint when it is missing, damaged or not one of this project's."""
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise BadCheckpoint(f"{path}: {error}. Restore it or choose other weights") from error
-    if _KEY not in metadata:
-        raise BadCheckpoint(f"{path}: says nothing about its network. Choose a weights file that this project wrote")
-    try:
-        description = parse(metadata[_KEY], Description, str(path))
-    except CompetitionError as error:
-        raise BadCheckpoint(*error.lines) from error
+    with _opened(path) as file:
+        description = _description(path, file.metadata())
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
     parts: dict[str, State] = {"weights": {}, "ema": {}}
     for name, tensor in tensors.items():
         part, _, parameter = name.partition(".")
         parts.setdefault(part, {})[parameter] = tensor
     return Weights(parts["weights"], parts["ema"], description)
+
+
+def read_description(path: Path) -> Description:
+    """What a weights file says of itself, without reading its tensors; raises BadCheckpoint as `read` does."""
+    with _opened(path) as file:
+        return _description(path, file.metadata())
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            yield file
+    except (OSError, safetensors.SafetensorError) as error:
+        raise BadCheckpoint(f"{path}: {error}. Restore it or choose other weights") from error
+
+
+def _description(path: Path, metadata: dict[str, str] | None) -> Description:
+    if _KEY not in (metadata or {}):
+        raise BadCheckpoint(f"{path}: says nothing about its network. Choose a weights file that this project wrote")
+    try:
+        return parse((metadata or {})[_KEY], Description, str(path))
+    except CompetitionError as error:
+        raise BadCheckpoint(*error.lines) from error
 
 
 def build_network(path: Path) -> tuple[nn.Module, Description]:

@@ -277,7 +277,9 @@ def test_moments_come_back_in_the_layout_of_their_parameters(config, tmp_path):
     train([str(config)])
     network = TINY.build().to(memory_format=torch.channels_last)
     training = checkpoints.Training(network, TINY.build(), torch.optim.Adam(network.parameters()))
-    assert checkpoints.load_newest(run(tmp_path) / "checkpoints", training) == (12, [])
+    folder = run(tmp_path) / "checkpoints"
+    state = checkpoints.State(**json.loads((folder / "step_000000012" / "state.json").read_bytes()))
+    assert checkpoints.load_newest(folder, training, state.conditions) == (state, [])
     for parameter, state in training.optimizer.state.items():
         assert state["exp_avg"].stride() == parameter.stride() and state["step"] == 12
 
