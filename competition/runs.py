@@ -24,7 +24,8 @@ def record(
 
     `config` and `data` (fingerprints) are what the result depends on: raises BadCheckpoint with every difference. Git
     commit and package versions are noted once, for people. All processes compare, one of them writes. `complete` adds
-    to a recorded configuration the keys that did not exist when it was written. Returns the SHA-256 of the configuration the run began with.
+    to a recorded configuration the keys that did not exist when it was written. Returns the SHA-256 of the
+    configuration that the run began with.
     """
     path = run / "experiment.json"
     identity = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
