@@ -26,7 +26,10 @@ from competition.memory import reuse_freed_memory
 from competition.optim import update_ema
 from competition.progress import progress
 from competition.runs import Log, record, say
-from competition.validation import scores
+from competition.validation import comparison, scores
+
+# Validation pictures whose middle is shown beside bicubic and truth.
+SHOWN = 4
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -210,6 +213,11 @@ class Validation:
             write_atomic(self.path, weights.encode(content))
         self.best = mean if better else self.best
         log.write(step, psnr=mean)
+        if accelerator.is_main_process and accelerator.trackers:
+            shown = {
+                picture.name: comparison(network, picture, accelerator.device) for picture in self.pictures[:SHOWN]
+            }
+            log.show(step, shown)
         accelerator.wait_for_everyone()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from competition import checkpoints, weights
 from competition.errors import BadCheckpoint, NumericalError, StorageError, UsageError
@@ -95,8 +96,31 @@ def test_a_run_leaves_log_weights_and_a_record(config, tmp_path, capsys):
     record = json.loads((run(tmp_path) / "experiment.json").read_text())
     assert record["config"]["steps"] == 12 and record["versions"]["torch"] == torch.__version__
     assert len((run(tmp_path) / "validation.txt").read_text().split()) == 1
-    assert next((run(tmp_path) / "tensorboard").rglob("events.*")).stat().st_size > 0
+    assert next((run(tmp_path) / "competition").rglob("events.*")).stat().st_size > 0
     assert "best" in capsys.readouterr().out
+
+
+def test_tensorboard_shows_curves_and_pictures(config, tmp_path):
+    train([str(config)])
+    events = EventAccumulator(str(next((run(tmp_path) / "competition").rglob("events.*")).parent)).Reload()
+    assert {"loss", "lr", "grad_norm", "psnr", "samples_per_s"} <= set(events.Tags()["scalars"])
+    (name,) = (run(tmp_path) / "validation.txt").read_text().split()
+    assert events.Tags()["images"] == [name]
+    shown = events.Images(events.Tags()["images"][0])
+    assert [picture.step for picture in shown] == [6, 12]
+    assert (shown[0].width, shown[0].height) == (3 * 96, 96)  # bicubic, network, truth
+
+
+def test_a_log_that_cannot_be_written_costs_one_warning(config, tmp_path):
+    process = start(str(config), "steps=60", "validate_every=60")
+    log = run(tmp_path) / "metrics.jsonl"
+    while len(read_log(log)) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    log.unlink()
+    log.mkdir()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert output.count("Training goes on; its log has holes") == 1 and "complete, best" in output
 
 
 def test_training_learns(config, tmp_path):
