@@ -24,7 +24,8 @@ from competition.experiment import Experiment, complete
 from competition.files import locked, sweep, write_atomic
 from competition.memory import reuse_freed_memory
 from competition.optim import update_ema
-from competition.progress import progress
+from competition.preview import preview
+from competition.progress import console, progress
 from competition.runs import Log, record, say
 from competition.validation import comparison, scores
 
@@ -38,9 +39,15 @@ def main(arguments: Sequence[str]) -> None:
     parser = ArgumentParser(prog="python -m competition.train", description=__doc__ or "", epilog=keys)
     parser.add_argument("config", type=Path, help="YAML file with what differs from the defaults")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optimizer.lr=5e-5")
+    parser.add_argument("--dry-run", action="store_true", help="only show the stages, with memory and time, and end")
     given = parser.parse_intermixed_args(arguments)
     reuse_freed_memory()
-    train(load(given.config, Experiment, given.overrides))
+    experiment = load(given.config, Experiment, given.overrides)
+    _check_batches(experiment)
+    if given.dry_run:
+        console.print(preview(experiment, processes.count()))
+    else:
+        train(experiment)
 
 
 def train(experiment: Experiment) -> None:
@@ -48,14 +55,10 @@ def train(experiment: Experiment) -> None:
 
     Raises Stopped after SIGINT or SIGTERM, with the state saved; NumericalError when a step is not finite.
     """
-    run, count = experiment.runs / experiment.name, processes.count()
-    for stage in experiment.all_stages():
-        if stage.batch % (count * stage.accumulate):
-            parts = f"{count} processes" + (f" in {stage.accumulate} parts each" if stage.accumulate > 1 else "")
-            raise UsageError(f"batch: {stage.batch} cannot be shared by {parts}. Change it")
+    run = experiment.runs / experiment.name
     with locked(run) if processes.rank() == 0 else contextlib.nullcontext():
         # Before the processes begin to wait for each other, which has a time limit: it may take minutes.
-        feed.prepare_pairs(experiment, wait=count > 1)
+        feed.prepare_pairs(experiment, wait=processes.count() > 1)
         with processes.lost_peers(run, experiment.timeout):
             _train(experiment, run, processes.start(experiment))
 
@@ -134,6 +137,15 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
             if validating:
                 validation.run(accelerator, training.ema, step, log)
     _finish(accelerator, run, model, optimizer)
+
+
+def _check_batches(experiment: Experiment) -> None:
+    for stage in experiment.all_stages():
+        if stage.batch % (processes.count() * stage.accumulate):
+            parts = f" in {stage.accumulate} parts each" if stage.accumulate > 1 else ""
+            raise UsageError(
+                f"batch: {stage.batch} cannot be shared by {processes.count()} processes{parts}. Change it"
+            )
 
 
 def _open_contest(experiment: Experiment, run: Path, accelerator: Accelerator) -> tuple[feed.Contest, str]:
