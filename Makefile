@@ -13,6 +13,8 @@ PROCESSES = 1
 TRAIN = yes
 # Enlargement that the audit expects.
 SCALE = 4
+# DRY=yes previews a training run.
+DRY = no
 # FIX=yes lets the audit write DATA/excluded.txt.
 FIX = no
 
@@ -35,7 +37,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo
 	@echo 'variables: CONFIG=$(CONFIG) NAME=$(NAME) DATA=$(DATA) SUBMISSION=$(SUBMISSION)'
-	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN) FIX=$(FIX) SCALE=$(SCALE)'
+	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN) DRY=$(DRY) FIX=$(FIX) SCALE=$(SCALE)'
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -65,8 +67,8 @@ audit: demo  ## find every fault of DATA, report in runs/audit/; FIX=yes leaves 
 prepare: demo  ## decode DATA's pairs into its pixel store and verify it; train does the first by itself
 	$(BIN)/python -m competition.prepare $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)
 
-train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes
-	$(LAUNCH) competition.train $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)
+train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes; DRY=yes only shows what it would do
+	$(LAUNCH) competition.train $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET) $(if $(filter yes,$(DRY)),--dry-run)
 
 infer: $(if $(filter no,$(TRAIN)),install,train)  ## predict: validation plainly, validation and test pictures with 8-way self-ensemble
 	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/model/validation

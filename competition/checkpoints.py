@@ -47,7 +47,7 @@ class Conditions(Config):
     """What the bits of a run depend on beside its data."""
 
     config: str
-    """SHA-256 of the run's configuration."""
+    """SHA-256 of the configuration the run began with."""
     seed: int
     """Seed of weights and samples."""
     processes: int
@@ -58,12 +58,11 @@ class Conditions(Config):
     """Of Python, torch and accelerate."""
 
     @staticmethod
-    def now(config: Mapping[str, Any], seed: int, processes: int) -> "Conditions":
+    def now(config: str, seed: int, processes: int) -> "Conditions":
         """Those of this process."""
-        content = json.dumps(config, sort_keys=True).encode()
         versions = {"python": platform.python_version(), **{name: version(name) for name in ("torch", "accelerate")}}
         return Conditions(
-            config=hashlib.sha256(content).hexdigest(),
+            config=config,
             seed=seed,
             processes=processes,
             threads=torch.get_num_threads(),

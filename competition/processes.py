@@ -79,7 +79,8 @@ def lost_peers(run: Any, timeout: int) -> Iterator[None]:
     except RuntimeError as error:
         if count() == 1 or not _LOST.search(str(error)):
             raise
-        cause = f"another process has ended or been silent for {timeout} s ({str(error).splitlines()[0]})"
+        words = re.sub(r"^\[.*?\] *", "", str(error)).split(". ")[0].splitlines()[0]  # gloo begins with its source file
+        cause = f"another process has ended or been silent for {timeout} s ({words})"
         raise LostPeer(f"{run}: {cause}. Run the same command again to go on from the last state") from error
 
 

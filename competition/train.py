@@ -7,10 +7,10 @@ import time
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 
 from competition import checkpoints, feed, pretrained, processes, weights
@@ -19,14 +19,18 @@ from competition.data.pairs import fingerprint
 from competition.data.patches import Share, loader
 from competition.data.preparation import sources
 from competition.data.sources import Source
-from competition.errors import ArgumentParser, NumericalError, Stopped, UsageError, run_command
+from competition.errors import ArgumentParser, BadCheckpoint, NumericalError, Stopped, UsageError, run_command
 from competition.experiment import Experiment, complete
 from competition.files import locked, sweep, write_atomic
 from competition.memory import reuse_freed_memory
 from competition.optim import update_ema
-from competition.progress import progress
+from competition.preview import preview
+from competition.progress import console, progress
 from competition.runs import Log, record, say
-from competition.validation import scores
+from competition.validation import comparison, scores
+
+# Validation pictures whose middle is shown beside bicubic and truth.
+SHOWN = 4
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -35,9 +39,15 @@ def main(arguments: Sequence[str]) -> None:
     parser = ArgumentParser(prog="python -m competition.train", description=__doc__ or "", epilog=keys)
     parser.add_argument("config", type=Path, help="YAML file with what differs from the defaults")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="for example optimizer.lr=5e-5")
+    parser.add_argument("--dry-run", action="store_true", help="only show the stages, with memory and time, and end")
     given = parser.parse_intermixed_args(arguments)
     reuse_freed_memory()
-    train(load(given.config, Experiment, given.overrides))
+    experiment = load(given.config, Experiment, given.overrides)
+    _check_batches(experiment)
+    if given.dry_run:
+        console.print(preview(experiment, processes.count()))
+    else:
+        train(experiment)
 
 
 def train(experiment: Experiment) -> None:
@@ -45,32 +55,22 @@ def train(experiment: Experiment) -> None:
 
     Raises Stopped after SIGINT or SIGTERM, with the state saved; NumericalError when a step is not finite.
     """
-    run, count = experiment.runs / experiment.name, processes.count()
-    for stage in experiment.all_stages():
-        if stage.batch % (count * stage.accumulate):
-            parts = f"{count} processes" + (f" in {stage.accumulate} parts each" if stage.accumulate > 1 else "")
-            raise UsageError(f"batch: {stage.batch} cannot be shared by {parts}. Change it")
+    run = experiment.runs / experiment.name
     with locked(run) if processes.rank() == 0 else contextlib.nullcontext():
         # Before the processes begin to wait for each other, which has a time limit: it may take minutes.
-        feed.prepare_pairs(experiment, wait=count > 1)
+        feed.prepare_pairs(experiment, wait=processes.count() > 1)
         with processes.lost_peers(run, experiment.timeout):
             _train(experiment, run, processes.start(experiment))
 
 
 def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
-    contest, config = _open_contest(experiment, run, accelerator)
+    contest, identity = _open_contest(experiment, run, accelerator)
     stop = processes.StopSignal()
     network = _network(experiment, accelerator)
     training = checkpoints.Training(network, copy.deepcopy(network), experiment.optimizer.build(network.parameters()))
     model, optimizer = accelerator.prepare(training.model, training.optimizer)
-    conditions = checkpoints.Conditions.now(config, experiment.seed, accelerator.num_processes)
-    resumed = checkpoints.load_newest(run / "checkpoints", training, conditions)
-    step = resumed.step
-    scaler = accelerator.scaler  # in fp16 only
-    if scaler and resumed.state:
-        scaler.load_state_dict(resumed.state.extra)
-    for line in resumed.warnings:
-        say(accelerator, f"warning: {line}")
+    conditions = checkpoints.Conditions.now(identity, experiment.seed, accelerator.num_processes)
+    step = _resume(accelerator, run, training, conditions)
     log = Log(accelerator, run / "metrics.jsonl", step)
     if step == experiment.steps and log.validated(step):
         return _finish(accelerator, run, model, optimizer)
@@ -128,8 +128,9 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
             validating = _due(step, experiment.validate_every, experiment.steps)
             saving = validating or stopping or _due(step, experiment.save_every, experiment.steps)
             if saving and accelerator.is_main_process:
-                description, extra = _description(experiment, step), scaler.state_dict() if scaler else None
-                checkpoints.save(run / "checkpoints", training, description, conditions, validation.best, extra)
+                description = _description(experiment, step)
+                scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
+                checkpoints.save(run / "checkpoints", training, description, conditions, validation.best, scaler)
             if stopping:
                 accelerator.wait_for_everyone()
                 raise Stopped(f"{run}: stopped by a signal, saved at step {step}. Run the same command again to go on")
@@ -138,19 +139,43 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     _finish(accelerator, run, model, optimizer)
 
 
-def _open_contest(experiment: Experiment, run: Path, accelerator: Accelerator) -> tuple[feed.Contest, dict[str, Any]]:
-    """The run's pairs and recorded configuration, once it is clear that both are those the run began with."""
+def _check_batches(experiment: Experiment) -> None:
+    for stage in experiment.all_stages():
+        if stage.batch % (processes.count() * stage.accumulate):
+            parts = f" in {stage.accumulate} parts each" if stage.accumulate > 1 else ""
+            raise UsageError(
+                f"batch: {stage.batch} cannot be shared by {processes.count()} processes{parts}. Change it"
+            )
+
+
+def _open_contest(experiment: Experiment, run: Path, accelerator: Accelerator) -> tuple[feed.Contest, str]:
+    """The run's pairs and the hash of its experiment, once it is clear that they are those the run began with."""
     contest = feed.open_contest(experiment)
     sides = {"train": contest.training, "validation": contest.validation}
     fingerprints = {side: fingerprint(one.pair for one in prepared) for side, prepared in sides.items()}
-    config = record(run, experiment.identity(), fingerprints, complete, write=accelerator.is_main_process)
+    identity = record(run, experiment.identity(), fingerprints, complete, write=accelerator.is_main_process)
     if accelerator.is_main_process:
         write_atomic(run / "validation.txt", "".join(f"{one.pair.name}\n" for one in contest.validation).encode())
         write_atomic(run / "split.json", json.dumps(contest.split._asdict(), indent=1).encode())
     for line in contest.warnings():
         say(accelerator, f"warning: {line}")
     accelerator.wait_for_everyone()
-    return contest, config
+    return contest, identity
+
+
+def _resume(
+    accelerator: Accelerator, run: Path, training: checkpoints.Training, conditions: checkpoints.Conditions
+) -> int:
+    """Load the newest training state, the same in all processes; returns the steps taken."""
+    resumed = checkpoints.load_newest(run / "checkpoints", training, conditions)
+    for line in resumed.warnings:
+        say(accelerator, f"warning: {line}")
+    steps = gather_object([resumed.step])
+    if len(set(steps)) > 1:
+        raise BadCheckpoint(f"{run / 'checkpoints'}: the processes see the steps {steps}. Wait for the disk they share")
+    if accelerator.scaler is not None and resumed.state:
+        accelerator.scaler.load_state_dict(resumed.state.extra)
+    return resumed.step
 
 
 def _backward(
@@ -200,6 +225,11 @@ class Validation:
             write_atomic(self.path, weights.encode(content))
         self.best = mean if better else self.best
         log.write(step, psnr=mean)
+        if accelerator.is_main_process and accelerator.trackers:
+            shown = {
+                picture.name: comparison(network, picture, accelerator.device) for picture in self.pictures[:SHOWN]
+            }
+            log.show(step, shown)
         accelerator.wait_for_everyone()
 
 

@@ -28,7 +28,7 @@ def begin() -> checkpoints.Training:
 @functools.cache
 def conditions() -> checkpoints.Conditions:
     """Those of this process, for one configuration and seed."""
-    return checkpoints.Conditions.now({"name": "small"}, seed=0, processes=1)
+    return checkpoints.Conditions.now("small", seed=0, processes=1)
 
 
 def advance(training: checkpoints.Training, step: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
 
 from competition.config import load
 from competition.experiment import Experiment
@@ -94,3 +95,11 @@ def test_the_results_on_our_pages_are_the_measured_ones():
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, "run make results"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs/accelerate").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_launcher_configuration_is_understood_and_says_its_command(path):
+    content = load_config_from_file(str(path))
+    gpus = {"1_gpu": (1, 1), "4_gpus": (1, 4), "2_nodes_of_8": (2, 16)}[path.stem]
+    assert (content.num_machines, content.num_processes) == gpus
+    assert f"--config_file configs/accelerate/{path.name}" in path.read_text()

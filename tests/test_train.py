@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from competition import checkpoints, weights
-from competition.errors import BadCheckpoint, NumericalError, UsageError
+from competition.errors import BadCheckpoint, NumericalError, StorageError, UsageError
 from competition.files import sha256
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.runs import read_log
@@ -26,7 +27,7 @@ Start = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def _keep_signal_handlers():
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
@@ -95,8 +96,31 @@ def test_a_run_leaves_log_weights_and_a_record(config, tmp_path, capsys):
     record = json.loads((run(tmp_path) / "experiment.json").read_text())
     assert record["config"]["steps"] == 12 and record["versions"]["torch"] == torch.__version__
     assert len((run(tmp_path) / "validation.txt").read_text().split()) == 1
-    assert next((run(tmp_path) / "tensorboard").rglob("events.*")).stat().st_size > 0
+    assert next((run(tmp_path) / "competition").rglob("events.*")).stat().st_size > 0
     assert "best" in capsys.readouterr().out
+
+
+def test_tensorboard_shows_curves_and_pictures(config, tmp_path):
+    train([str(config)])
+    events = EventAccumulator(str(next((run(tmp_path) / "competition").rglob("events.*")).parent)).Reload()
+    assert {"loss", "lr", "grad_norm", "psnr", "samples_per_s"} <= set(events.Tags()["scalars"])
+    (name,) = (run(tmp_path) / "validation.txt").read_text().split()
+    assert events.Tags()["images"] == [name]
+    shown = events.Images(events.Tags()["images"][0])
+    assert [picture.step for picture in shown] == [6, 12]
+    assert (shown[0].width, shown[0].height) == (3 * 96, 96)  # bicubic, network, truth
+
+
+def test_a_log_that_cannot_be_written_costs_one_warning(config, tmp_path):
+    process = start(str(config), "steps=60", "validate_every=60")
+    log = run(tmp_path) / "metrics.jsonl"
+    while len(read_log(log)) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    log.unlink()
+    log.mkdir()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert output.count("Training goes on; its log has holes") == 1 and "complete, best" in output
 
 
 def test_training_learns(config, tmp_path):
@@ -212,6 +236,93 @@ def test_two_processes_see_the_samples_and_rates_of_one_also_after_a_stop(config
         [line["loss"] for line in one if "loss" in line], rel=1e-3
     )
     assert two[-1]["psnr"] == pytest.approx(one[-1]["psnr"], abs=0.01)
+
+
+@pytest.mark.slow
+def test_four_processes_end_where_one_does(config, tmp_path):
+    settings = ["steps=200", "validate_every=200"]
+    four = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "4", "-m")
+    for name, launcher in (("one", ("-m",)), ("two", PAIR), ("four", four)):
+        process = start(str(config), f"name={name}", *settings, launcher=launcher)
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors
+    one, two, more = (read_log(run(tmp_path, name) / "metrics.jsonl") for name in ("one", "two", "four"))
+    rates = [[(line["step"], line["lr"]) for line in log if "lr" in line] for log in (one, two, more)]
+    assert rates[0] == rates[1] == rates[2]
+    assert two[-1]["psnr"] == pytest.approx(one[-1]["psnr"], abs=0.01)
+    assert more[-1]["psnr"] == pytest.approx(one[-1]["psnr"], abs=0.01)
+
+
+def test_a_process_that_hangs_ends_the_run_after_the_timeout(config, tmp_path):
+    process = start(str(config), "steps=100000", "timeout=4", "validate_every=100000", launcher=PAIR)
+    log = run(tmp_path) / "metrics.jsonl"
+    while len(read_log(log)) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+    first, second = sorted(map(int, children.stdout.split()))[:2]
+    os.kill(second, signal.SIGSTOP)
+    stopped = time.monotonic()
+    try:
+        while _alive(first) and time.monotonic() - stopped < 60:
+            time.sleep(0.05)
+        assert not _alive(first) and time.monotonic() - stopped < 4 + 5
+        os.kill(second, signal.SIGKILL)  # the launcher would wait half a minute for it
+        _, errors = process.communicate(timeout=60)
+        assert "error: " in errors and "another process has ended or been silent for 4 s" in errors
+        assert "exitcode  : 8" in errors
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _alive(number: int) -> bool:
+    """Whether a process runs: one that has ended but was not waited for does not."""
+    status = Path(f"/proc/{number}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_second_trainer_in_one_run_folder_is_told_who_holds_it(config, tmp_path):
+    first = start(str(config), "steps=1000000", "validate_every=1000000")
+    while not read_log(run(tmp_path) / "metrics.jsonl") and first.poll() is None:
+        time.sleep(0.01)
+    try:
+        with pytest.raises(StorageError, match=f"runs/tiny: locked by pid {first.pid} on ") as error:
+            train([str(config), "steps=1000000", "validate_every=1000000"])
+        assert error.value.code == 5
+    finally:
+        first.kill()
+        first.communicate(timeout=60)
+
+
+def test_parts_of_a_batch_give_the_losses_of_the_whole(config, tmp_path):
+    for name, parts in (("whole", 1), ("parts", 4)):
+        train([str(config), f"name={name}", f"accumulate={parts}"])
+    whole, parts = (
+        [line["loss"] for line in read_log(run(tmp_path, name) / "metrics.jsonl") if "loss" in line]
+        for name in ("whole", "parts")
+    )
+    assert parts == pytest.approx(whole, rel=1e-4)
+    with pytest.raises(UsageError, match="batch: 4 cannot be shared by 1 processes in 3 parts each"):
+        train([str(config), "name=no", "accumulate=3"])
+
+
+def test_stages_change_patch_batch_loss_and_rate_and_survive_a_stop(config, tmp_path):
+    stages = "stages=[{from_step: 5, high_patch: 48, batch: 2, loss: {name: l1}, lr: 5e-4, ema: 0.9}]"
+    settings = [stages, "schedule.milestones=[]", "clip={name: norm, most: 0.5}"]
+    train([str(config), "name=whole", *settings])
+    interrupted = start(str(config), "name=cut", *settings)
+    log = run(tmp_path, "cut") / "metrics.jsonl"
+    while len(read_log(log)) < 3 and interrupted.poll() is None:
+        time.sleep(0.01)
+    interrupted.send_signal(signal.SIGTERM)
+    interrupted.communicate(timeout=120)
+    train([str(config), "name=cut", *settings])
+    assert results(run(tmp_path, "cut")) == results(run(tmp_path, "whole"))
+    rates = [line["lr"] for line in read_log(log) if "lr" in line]
+    assert rates == [1e-3] * 5 + [5e-4] * 7
 
 
 @pytest.mark.parametrize("fault", ["picture gone", "worker killed"])

@@ -1,15 +1,23 @@
 """A real training run of seconds on four drawn pairs: for tests that stop, kill and damage it, and for the soak."""
 
+import contextlib
 import json
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import torch
 from drawn import draw_contest
 
+from competition.errors import run_command
 from competition.files import sha256
 from competition.runs import read_log
+from competition.train import main
 
 TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
 
@@ -46,6 +54,68 @@ def start(*arguments: str, launcher: tuple[str, ...] = ("-m",)) -> subprocess.Po
         text=True,
         start_new_session=True,
     )
+
+
+class Training:
+    """A forked training process, in a process group of its own, and what it has said so far."""
+
+    def __init__(self, process: ForkServerProcess, output: Path) -> None:
+        assert process.pid
+        self.process, self.pid = process, process.pid
+        self.output = output
+
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.is_alive()
+
+    def stop(self) -> None:
+        """Hold all its processes where they are."""
+        self._signal(signal.SIGSTOP)
+        state = Path(f"/proc/{self.pid}/stat")
+        with contextlib.suppress(OSError):
+            while self.runs() and state.read_text().rpartition(")")[2].split()[0] not in "TZ":
+                time.sleep(0.0001)
+
+    def go_on(self) -> None:
+        """Let them run again."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> str:
+        """End them without a word; returns what was said before."""
+        self._signal(signal.SIGKILL)
+        self.process.join(60)
+        return self.output.read_text()
+
+    def wait(self) -> tuple[int | None, str]:
+        """Wait for the end; the exit status (None where it does not come) and what was said."""
+        self.process.join(120)
+        status = self.process.exitcode
+        return status, self.kill()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+
+def fork(*arguments: str, output: Path) -> Training:
+    """The same without the seconds that imports take: a copy of a process that has made them and done nothing else."""
+    process = _server.Process(target=_train, args=(arguments, output))
+    process.start()
+    return Training(process, output)
+
+
+_server = multiprocessing.get_context("forkserver")
+_server.set_forkserver_preload(["tiny_run"])
+
+
+def _train(arguments: tuple[str, ...], output: Path) -> None:
+    with open(output, "wb") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.setsid()
+    torch.set_num_threads(1)
+    sys.argv = ["train", *arguments]
+    run_command(main)
 
 
 def outcome(run: Path) -> dict[str, str]:
