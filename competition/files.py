@@ -51,8 +51,10 @@ def write_synced(path: Path, content: bytes) -> None:
 
 def make_folder(path: Path) -> None:
     """Make a folder and the parents it lacks, and wait until the disk has their names."""
-    if not path.is_dir():
-        make_folder(path.parent)
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    with named(path):
         try:
             on_disk("mkdir", path, os.mkdir, path)
         except FileExistsError:  # made by another process meanwhile
@@ -78,9 +80,10 @@ def rename(source: Path, target: Path) -> None:
 def remove_folder(path: Path) -> None:
     """Delete a folder so that no half of it is ever seen under its own name."""
     doomed = path.with_name(f".del_{path.name}_{os.getpid()}")
-    delete(doomed)  # of a killed process that had the same number
-    rename(path, doomed)
-    delete(doomed)
+    with named(path):
+        delete(doomed)  # of a killed process that had the same number
+        rename(path, doomed)
+        delete(doomed)
 
 
 def delete(path: Path) -> None:
@@ -95,8 +98,9 @@ def delete(path: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Delete what killed processes left half-written or half-deleted in a folder that nobody else writes to."""
-    for leftover in [*folder.glob(".tmp_*"), *folder.glob(".del_*")]:
-        delete(leftover)
+    with named(folder):
+        for leftover in [*folder.glob(".tmp_*"), *folder.glob(".del_*")]:
+            delete(leftover)
 
 
 @contextlib.contextmanager
@@ -111,7 +115,7 @@ def undone(temporary: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def named(path: Path, needed: int) -> Iterator[None]:
+def named(path: Path, needed: int = 0) -> Iterator[None]:
     """Let errors of the disk name `path` (its user knows nothing of temporary files) and the room that is lacking."""
     try:
         yield
@@ -156,7 +160,7 @@ def locked(folder: Path, wait: bool = False) -> Iterator[None]:
 
     With `wait`, until it is free; else raises StorageError that names the process which holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with open(folder / ".lock", "a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -1,6 +1,7 @@
 """A run of milliseconds that saves, keeps its best weights and resumes as `competition.train` does."""
 
 import copy
+import functools
 from pathlib import Path
 
 import torch
@@ -23,9 +24,10 @@ def begin() -> checkpoints.Training:
     return checkpoints.Training(network, copy.deepcopy(network), torch.optim.Adam(network.parameters(), lr=0.01))
 
 
-def conditions(**changes: object) -> checkpoints.Conditions:
+@functools.cache
+def conditions() -> checkpoints.Conditions:
     """Those of this process, for one configuration and seed."""
-    return checkpoints.Conditions.now("small", seed=0, processes=1).model_copy(update=changes)
+    return checkpoints.Conditions.now("small", seed=0, processes=1)
 
 
 def advance(training: checkpoints.Training, step: int) -> None:
@@ -87,6 +89,7 @@ def go_on(run: Path, last: int = LAST) -> list[str]:
 
 def outcome(run: Path) -> dict[str, str]:
     """Hashes of what a finished run is judged by."""
-    states = sorted((run / "checkpoints").iterdir())
+    # Not the one before them, which a run that died in the end has not deleted.
+    states = sorted((run / "checkpoints").glob("step_*"))[-checkpoints.KEEP :]
     files = [path for state in states for path in sorted(state.iterdir())] + [run / "best.safetensors"]
     return {str(path.relative_to(run)): sha256(path) for path in files}

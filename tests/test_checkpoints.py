@@ -69,7 +69,8 @@ def test_the_state_file_says_under_which_conditions_it_was_saved(folder):
 
 def test_other_processes_threads_and_torch_are_told(folder):
     saved(folder, 5)
-    now = conditions(processes=4, threads=7, versions={"torch": "9.0", "python": "9", "accelerate": "9"})
+    other = {"processes": 4, "threads": 7, "versions": {"torch": "9.0", "python": "9", "accelerate": "9"}}
+    now = conditions().model_copy(update=other)
     _, warnings = checkpoints.load_newest(folder, begin(), now)
     assert len(warnings) == 1 and "sample-exact, not bit-exact" in warnings[0]
     for change in ("processes 1 -> 4", f"threads {torch.get_num_threads()} -> 7", f"torch {torch.__version__} -> 9.0"):
@@ -80,7 +81,7 @@ def test_a_state_of_another_experiment_is_refused_and_changes_nothing(folder):
     saved(folder, 5)
     training = begin()
     with pytest.raises(BadCheckpoint, match="step_000000005: is of another experiment"):
-        checkpoints.load_newest(folder, training, conditions(config="another"))
+        checkpoints.load_newest(folder, training, conditions().model_copy(update={"config": "another"}))
     assert torch.equal(training.model.weight, begin().model.weight)
 
 

@@ -183,11 +183,14 @@ def test_another_experiment_under_the_same_name_is_refused_with_the_difference(c
 
 
 def test_a_run_made_before_a_key_existed_goes_on(config, tmp_path, capsys):
-    train([str(config), "steps=12"])
-    path = run(tmp_path) / "experiment.json"
-    kept = json.loads(path.read_text())
+    train([str(config), "name=newer"])
+    kept = json.loads((run(tmp_path, "newer") / "experiment.json").read_text())
+    kept["config"]["name"] = "tiny"
     del kept["config"]["stages"], kept["config"]["data"]["fold"]
+    (run(tmp_path) / "checkpoints").mkdir(parents=True)
+    path = run(tmp_path) / "experiment.json"
     path.write_text(json.dumps(kept))
+    train([str(config)])
     train([str(config)])
     assert "complete, best" in capsys.readouterr().out
     kept["config"]["of_another_time"] = 1
