@@ -15,6 +15,7 @@ from competition.errors import BadCheckpoint
 from competition.files import remove_folder, require_space, sha256, sync_folder, write_synced
 
 KEEP = 2
+WEIGHTS = "model.safetensors"
 
 
 class Training(NamedTuple):
@@ -34,7 +35,7 @@ def save(folder: Path, training: Training, description: weights.Description) -> 
     final = folder / f"step_{description.step:09d}"
     content = weights.Weights(training.model.state_dict(), training.ema.state_dict(), description)
     files = {
-        "model.safetensors": weights.encode(content),
+        WEIGHTS: weights.encode(content),
         "optim.safetensors": safetensors.torch.save(_optimizer_tensors(training)),
         "state.json": json.dumps({"step": description.step, "torch": torch.__version__}).encode(),
     }
@@ -66,8 +67,21 @@ def load_newest(folder: Path, training: Training) -> tuple[int, list[str]]:
     return 0, skipped
 
 
+def intact(folder: Path) -> tuple[list[Path], list[str]]:
+    """The states that verify, newest first, and a line for each one that does not."""
+    states: list[Path] = []
+    skipped: list[str] = []
+    for path in _newest_first(folder):
+        try:
+            _verify(path)
+            states.append(path)
+        except BadCheckpoint as error:
+            skipped.extend(error.lines)
+    return states, skipped
+
+
 def _load(path: Path, training: Training) -> int:
-    content = weights.read(path / "model.safetensors")
+    content = weights.read(path / WEIGHTS)
     weights.load_state(training.model, content.weights, str(path))
     weights.load_state(training.ema, content.ema, str(path))
     saved = safetensors.torch.load_file(path / "optim.safetensors")

@@ -5,7 +5,7 @@ import platform
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from accelerate import Accelerator
 
@@ -27,13 +27,29 @@ def record(run: Path, config: dict[str, Any], data: dict[str, str], write: bool)
             note = {"config": config, "data": data, "commit": _commit(), "versions": _versions()}
             write_atomic(path, json.dumps(note, indent=1).encode())
         return
-    try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-        changes = differences(recorded["config"], config) + differences(recorded["data"], data, "data.")
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadCheckpoint(f"{path}: cannot be read ({error}). Restore it or choose another name=…") from error
+    recorded = read_record(run)
+    changes = differences(recorded.config, config) + differences(recorded.data, data, "data.")
     if changes:
         raise BadCheckpoint(f"{path}: the run is another experiment: {'; '.join(changes)}. Choose another name=…")
+
+
+class Record(NamedTuple):
+    """What a run depends on: its configuration but for places, and the fingerprints of its data."""
+
+    config: dict[str, Any]
+    data: dict[str, str]
+
+
+def read_record(run: Path) -> Record:
+    """What RUN/experiment.json says; raises BadCheckpoint when it cannot be read."""
+    path = run / "experiment.json"
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        return Record(dict(recorded["config"]), dict(recorded["data"]))
+    except OSError as error:
+        raise BadCheckpoint(f"{path}: {error.strerror}. Give the folder of a run") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadCheckpoint(f"{path}: cannot be read ({error}). Restore it or choose another name=…") from error
 
 
 def _versions() -> dict[str, str]:
