@@ -166,6 +166,19 @@ def load_newest(folder: Path, training: Training, now: Conditions) -> Resumed:
     return Resumed(None, warnings)
 
 
+def intact(folder: Path) -> tuple[list[Path], list[str]]:
+    """The states that verify, newest first, and a line for each one that does not."""
+    states: list[Path] = []
+    skipped: list[str] = []
+    for _, path in _newest_first(folder):
+        try:
+            verify(path)
+            states.append(path)
+        except BadCheckpoint as error:
+            skipped += [f"{line}. It is skipped" for line in error.lines]
+    return states, skipped
+
+
 def verify(path: Path) -> None:
     """Raise BadCheckpoint unless a state has the files of its manifest, and no other, each with its size and hash."""
     try:
