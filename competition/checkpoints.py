@@ -135,13 +135,16 @@ def save(
 
 
 def require_room(folder: Path, training: Training) -> None:
-    """Raise StorageError unless the states of this training will find room in `folder`, at its first step already."""
-    parameters = _size(training.model.parameters())
-    networks = _size(training.model.state_dict().values()) + _size(training.ema.state_dict().values())
-    moments = _size(_optimizer_tensors(training).values()) or 2 * parameters
+    """Raise StorageError unless all that this training will save finds room, which is told before its first step."""
+    network = _size(training.ema.state_dict().values())
+    parameters = list(training.model.parameters())
+    moments = _size(_optimizer_tensors(training).values()) or _size([*parameters, *parameters])
     sweep(folder)
+    kept = min(KEEP, len(list(_newest_first(folder))))
+    # The states still to be kept, one on top whose room is asked for twice, and the best weights.
+    needed = (KEEP - kept + 2) * (2 * network + moments) + network
     # Not made here: the folder is the sign that a run has saved something.
-    require_space(folder if folder.exists() else folder.parent, 2 * (networks + moments))
+    require_space(folder if folder.exists() else folder.parent, needed)
 
 
 def load_newest(folder: Path, training: Training, now: Conditions) -> Resumed:
@@ -302,4 +305,5 @@ def _optimizer_tensors(training: Training) -> dict[str, Tensor]:
 
 
 def _size(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors)
+    """Bytes of a safetensors file."""
+    return sum(tensor.nbytes + 128 for tensor in tensors)  # a header names each tensor, its type and shape

@@ -213,27 +213,34 @@ def damage(path: Path, generator: random.Random | None = None) -> str:
 # ---- room on the disk -----------------------------------------------------------------------------------------------
 
 
-def test_too_little_room_is_told_before_training_and_before_writing(folder, monkeypatch):
+def pretend_free(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=room))
+
+
+def test_too_little_room_is_told_before_anything_is_written(folder, monkeypatch):
     (path,) = saved(folder, 5)
     size = sum(file.stat().st_size for file in path.iterdir())
     training = begin()
     advance(training, 6)
-
-    def free(room: int) -> None:
-        usage = shutil.disk_usage(folder)
-        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=room))
-
-    free(2 * size - 1)
+    pretend_free(monkeypatch, 2 * size - 1)
     with pytest.raises(StorageError, match=rf"checkpoints: needs [\d,]+ bytes, {2 * size - 1:,} are free") as error:
         checkpoints.save(folder, training, describe(6), conditions())
     assert error.value.code == 5 and names(folder) == [path.name]
-    training = begin()
-    tensors = sum(tensor.nbytes for tensor in training.model.state_dict().values())
-    free(8 * tensors - 1)  # weights, averages, two moments, and all that twice
-    with pytest.raises(StorageError):
-        checkpoints.require_room(folder, training)
-    free(8 * tensors)
-    checkpoints.require_room(folder, training)
+
+
+def test_room_for_all_states_and_the_best_weights_is_asked_for_before_training(tmp_path, monkeypatch):
+    small_run.go_on(tmp_path / "run")
+    folder = tmp_path / "run" / "checkpoints"
+    state = sum(file.stat().st_size for file in (folder / "step_000000012").iterdir())
+    best = (tmp_path / "run" / "best.safetensors").stat().st_size
+    needed = []
+    monkeypatch.setattr(checkpoints, "require_space", lambda folder, size: needed.append(size))
+    checkpoints.require_room(folder, begin())
+    checkpoints.require_room(tmp_path / "other", begin())
+    # Manifest and numbers are small beside the tensors of a network in use.
+    assert needed[0] == pytest.approx(2 * state + best, abs=2000)
+    assert needed[1] - needed[0] == pytest.approx(checkpoints.KEEP * state, abs=1500)
 
 
 def test_room_is_asked_for_where_no_state_was_saved_yet(tmp_path):
