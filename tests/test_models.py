@@ -169,6 +169,22 @@ def test_equal_weights_give_the_output_of_basicsr(scale: typing.Literal[1, 2, 4]
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
+def test_equal_weights_give_the_gradients_of_basicsr() -> None:
+    config = RRDBNetConfig(num_feat=16, num_block=2, num_grow_ch=8)
+    torch.manual_seed(3)
+    theirs = basicsr_rrdbnet(config)
+    ours = config.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights.load_state(ours, theirs.state_dict(), "basicsr")
+    low, high = picture(2, 3, 12, 16), picture(2, 3, 48, 64)
+    for network in (ours, theirs):
+        nn.functional.mse_loss(network(low), high).backward()
+    expected = dict(theirs.named_parameters())
+    for name, parameter in ours.named_parameters():
+        assert parameter.grad is not None and expected[name].grad is not None
+        scale = expected[name].grad.abs().max().item()
+        torch.testing.assert_close(parameter.grad, expected[name].grad, rtol=0, atol=1e-4 * scale, msg=name)
+
+
 def test_sizes_the_unshuffle_does_not_divide_are_those_of_a_padded_input() -> None:
     network, low = build(RRDBNetConfig(**SMALL, scale=1)).eval(), picture(1, 3, 6, 7)
     padded = nn.functional.pad(low, (0, 1, 0, 2), mode="replicate")
