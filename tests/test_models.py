@@ -16,6 +16,7 @@ from competition.config import Config
 from competition.errors import BadCheckpoint
 from competition.models import ModelConfig
 from competition.models.bicubic import BicubicConfig
+from competition.models.recompute import recompute_blocks
 from competition.models.rrdbnet import RRDBNetConfig
 
 SMALL: dict[str, Any] = {"num_feat": 8, "num_block": 1, "num_grow_ch": 4}
@@ -108,6 +109,24 @@ def test_averaged_weights_are_preferred(config: Any, tmp_path: Path) -> None:
     again, _ = weights.build_network(path)
     for name, tensor in average.state_dict().items():
         assert torch.equal(again.state_dict()[name], tensor)
+
+
+@EVERY_MEMBER
+def test_recomputed_blocks_give_the_same_gradients(config: Any) -> None:
+    network, low = build(config).train(), picture(2, 3, 8, 8).requires_grad_()
+
+    def gradients() -> list[Tensor]:
+        return list(torch.autograd.grad(network(low).square().mean(), [low, *network.parameters()]))
+
+    kept = gradients()
+    recompute_blocks(network)
+    for again, gradient in zip(gradients(), kept, strict=True):
+        assert torch.equal(again, gradient)
+
+
+def test_the_number_of_recomputed_blocks_is_told() -> None:
+    assert recompute_blocks(RRDBNetConfig(**SMALL | {"num_block": 3}).build()) == 3
+    assert recompute_blocks(BicubicConfig().build()) == 0
 
 
 def test_weights_of_another_size_are_refused_with_what_is_missing(tmp_path: Path) -> None:

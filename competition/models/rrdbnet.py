@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from competition.config import Config
 from competition.models.convolution import activate, convolve, convolve_doubled, dense_block
+from competition.models.recompute import Blocks
 
 
 class RRDBNetConfig(Config):
@@ -68,7 +69,7 @@ class RRDBNet(nn.Module):
         self.scale = scale
         self.unshuffle = 4 // scale
         self.conv_first = nn.Conv2d(3 * self.unshuffle**2, num_feat, 3, padding=1)
-        self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
+        self.body = Blocks(RRDB(num_feat, num_grow_ch) for _ in range(num_block))
         self.conv_body = nn.Conv2d(num_feat, num_feat, 3, padding=1)
         self.conv_up1 = nn.Conv2d(num_feat, num_feat, 3, padding=1)
         self.conv_up2 = nn.Conv2d(num_feat, num_feat, 3, padding=1)
