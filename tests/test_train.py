@@ -215,6 +215,12 @@ def test_workers_do_not_change_the_result(config, tmp_path):
 PAIR = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
 
 
+def test_recomputed_activations_do_not_change_the_result(config, tmp_path):
+    train([str(config), "name=kept"])
+    train([str(config), "name=recomputed", "recompute=true"])
+    assert results(run(tmp_path, "recomputed")) == results(run(tmp_path, "kept"))
+
+
 def test_two_processes_see_the_samples_and_rates_of_one_also_after_a_stop(config, tmp_path):
     settings = ["steps=40", "validate_every=40"]
     train([str(config), "name=one", *settings])
