@@ -22,7 +22,7 @@ from competition.schedules import MultiStepConfig, ScheduleConfig
 
 # Where the data lies, who cuts it, what is written when: nothing of that changes the result.
 _ELSEWHERE: Any = {
-    **dict.fromkeys(("runs", "save_every", "log_every", "timeout", "trackers"), True),
+    **dict.fromkeys(("runs", "recompute", "save_every", "log_every", "timeout", "trackers"), True),
     "data": {"root", "store", "cache", "workers"},
 }
 
@@ -127,6 +127,9 @@ class Experiment(Config):
     """Decay of the averaged weights, which validation and inference use."""
     accumulate: int = Field(1, ge=1)
     """Parts a process cuts its patches of a step into, where memory does not hold them at once."""
+    recompute: bool = False
+    """Activation checkpointing: keep less of the forward pass and compute it again for the gradients, which are the
+    same. Takes a third longer."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision of training: no (float32), bf16, or fp16 (GPU only)."""
     tf32: bool = True

@@ -12,6 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from competition.experiment import Experiment, Stage
+from competition.models.recompute import recompute_blocks
 
 HEADS = (
     "steps", "high patch", "batch", "samples", "rate, first", "rate, last", "loss", "EMA", "memory", "a step", "time"
@@ -57,7 +58,13 @@ def estimate(experiment: Experiment, network: nn.Module, stage: Stage, processes
     parameters = list(network.parameters())
     fixed = 5 * sum(parameter.numel() * parameter.element_size() for parameter in parameters)
     small = min(side, _COUNTED)
-    kept = _kept_bytes(network, _patch(network, 1, small), experiment.precision) * (side / small) ** 2
+    blocks = recompute_blocks(network, False)
+    kept = _kept_bytes(network, _patch(network, 1, small), experiment.precision)
+    if experiment.recompute and blocks:
+        recompute_blocks(network)
+        between = _kept_bytes(network, _patch(network, 1, small), experiment.precision)
+        kept = between + (kept - between) // blocks  # the inside of one block at a time
+    kept = round(kept * (side / small) ** 2)
     return Estimate(
         memory=fixed + kept * share / stage.accumulate,
         seconds=_time(experiment, network, stage, scale, side, share // stage.accumulate) * stage.accumulate,

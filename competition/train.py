@@ -23,6 +23,7 @@ from competition.errors import ArgumentParser, BadCheckpoint, NumericalError, St
 from competition.experiment import Experiment, complete
 from competition.files import locked, sweep, write_atomic
 from competition.memory import reuse_freed_memory
+from competition.models.recompute import recompute_blocks
 from competition.optim import update_ema
 from competition.preview import preview
 from competition.progress import console, progress
@@ -240,6 +241,8 @@ def _network(experiment: Experiment, accelerator: Accelerator) -> nn.Module:
     if experiment.pretrained:
         state = pretrained.state_for(experiment.pretrained, experiment.model)
         say(accelerator, weights.load_state(network, state, experiment.pretrained, experiment.pretrained_partial))
+    if experiment.recompute and not recompute_blocks(network):
+        raise UsageError(f"recompute: {experiment.model.name} is not made of blocks. Leave it out")
     if not any(True for _ in network.parameters()):
         raise UsageError(
             f"model.name: {experiment.model.name} has nothing to train. Choose another, or use it with infer"

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 from torch import Tensor
 
@@ -472,8 +473,12 @@ MALFORMED: dict[str, tuple[Callable[[State], bytes], str]] = {
 # ---- safetensors ----------------------------------------------------------------------------------------------------
 
 
-def safetensors_of(state: State, ema: State | None = None, **description: Any) -> bytes:
-    return weights.encode(weights.Weights(state, ema or {}, weights.Description(model=MODEL, **description)))
+def safetensors_of(state: State, ema: State | None = None) -> bytes:
+    """A weights file of ours around any tensors."""
+    tensors = {f"weights.{name}": tensor for name, tensor in state.items()}
+    tensors |= {f"ema.{name}": tensor for name, tensor in (ema or {}).items()}
+    description = weights.Description(model=MODEL).model_dump_json()
+    return safetensors.torch.save(tensors, {"competition": description})
 
 
 def copied(state: State) -> State:

@@ -210,48 +210,6 @@ def damage(path: Path, generator: random.Random | None = None) -> str:
     return f"{way} of {victim.name}"
 
 
-@pytest.mark.parametrize(
-    "count", [pytest.param(200, id="short"), pytest.param(10_000, id="long", marks=pytest.mark.slow)]
-)
-def test_every_damage_is_found_named_and_the_state_before_it_used(folder, count, tmp_path, seed):
-    saved(folder, 1, 2)
-    newest, kept = folder / "step_000000002", tmp_path / "kept"
-    shutil.copytree(newest, kept)
-    generator = random.Random(seed)
-    for _ in range(count):
-        way = damage(newest, generator)
-        state, warnings = resume(folder)
-        told = len(warnings) == 1 and "step_000000002" in warnings[0] and warnings[0].endswith("It is skipped")
-        assert state.step == 1 and told, (way, warnings)
-        shutil.rmtree(newest)
-        shutil.copytree(kept, newest)
-    assert resume(folder).step == 2
-
-
-def test_swapped_files_and_renamed_states_are_found(folder):
-    one, two = saved(folder, 1, 2)
-    shutil.copy(one / "optim.safetensors", two / "optim.safetensors")
-    assert resume(folder).step == 1
-    shutil.rmtree(two)
-    one.rename(folder / "step_000000009")
-    state, warnings = resume(folder)
-    assert state is None and "is the state of step 1" in warnings[0]
-
-
-@pytest.mark.parametrize("content", ["[]", "{}", "null", "3", '"x"', "[" * 100_000, '{"state.json": {"size": 1}}'])
-def test_a_manifest_of_another_kind_is_refused(folder, content):
-    (path,) = saved(folder, 5)
-    (path / "MANIFEST.json").write_text(content)
-    assert resume(folder).state is None
-
-
-def test_a_pipe_in_the_place_of_a_file_is_not_opened(folder, deadline):
-    (path,) = saved(folder, 5)
-    (path / "model.safetensors").unlink()
-    os.mkfifo(path / "model.safetensors")
-    assert resume(folder).state is None
-
-
 # ---- room on the disk -----------------------------------------------------------------------------------------------
 
 

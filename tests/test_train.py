@@ -215,6 +215,12 @@ def test_workers_do_not_change_the_result(config, tmp_path):
 PAIR = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
 
 
+def test_recomputed_activations_do_not_change_the_result(config, tmp_path):
+    train([str(config), "name=kept"])
+    train([str(config), "name=recomputed", "recompute=true"])
+    assert results(run(tmp_path, "recomputed")) == results(run(tmp_path, "kept"))
+
+
 def test_two_processes_see_the_samples_and_rates_of_one_also_after_a_stop(config, tmp_path):
     settings = ["steps=40", "validate_every=40"]
     train([str(config), "name=one", *settings])
@@ -295,6 +301,16 @@ def test_a_second_trainer_in_one_run_folder_is_told_who_holds_it(config, tmp_pat
     finally:
         first.kill()
         first.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [("precision=fp16", "precision: fp16 needs a GPU"), ("trackers=[mlflow]", "trackers: mlflow is not installed")],
+)
+def test_what_cannot_work_here_is_refused_before_the_run_begins(config, tmp_path, override, words):
+    with pytest.raises(UsageError, match=words):
+        train([str(config), override])
+    assert not (run(tmp_path) / "experiment.json").exists()
 
 
 def test_parts_of_a_batch_give_the_losses_of_the_whole(config, tmp_path):
