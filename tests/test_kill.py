@@ -6,21 +6,15 @@ The long form is `make soak`.
 import random
 
 import pytest
-from soak import OneProcess, Tally, TwoProcesses, series, undisturbed
-from tiny_run import TWO_PROCESSES
+from soak import Tally, soak
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_kill_9_loses_nothing(tmp_path, seed, workers):
-    config, whole = undisturbed(tmp_path / "run", workers, steps=40)
-    tally = Tally(f"{workers} workers")
-    series(OneProcess(config, whole, tally, random.Random(seed)), 3, lambda tally, number: None)
-    assert (tally.kills, tally.finished) == (3, 1)
+def test_kill_9_loses_nothing(in_memory, seed, workers):
+    tally = soak(in_memory / "run", Tally("one"), random.Random(seed), 3, workers=workers, steps=40)
+    assert tally.kills == 3 and tally.finished and not tally.faults()
 
 
-def test_the_death_of_one_process_ends_the_others_and_loses_nothing(tmp_path, seed):
-    config, whole = undisturbed(tmp_path / "run", 0, 40, TWO_PROCESSES)
-    tally = Tally("2 processes")
-    series(TwoProcesses(config, whole, tally, random.Random(seed)), 2, lambda tally, number: None)
-    assert (tally.kills, tally.finished) == (2, 1)
-    assert tally.slowest_end < 2
+def test_the_death_of_one_process_ends_the_other_and_loses_nothing(in_memory, seed):
+    tally = soak(in_memory / "run", Tally("two"), random.Random(seed), 2, processes=2, steps=40)
+    assert tally.kills == 2 and tally.finished and not tally.faults()

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from tiny_run import outcome, write_config
 
-from competition import processes
+from competition import processes, weights
 from competition.errors import Stopped
+from competition.train import Validation
 from competition.train import main as train
 
 
@@ -21,11 +22,11 @@ def _keep_signal_handlers():
 
 
 @pytest.fixture
-def run_until(monkeypatch) -> Callable[[Path, str, int, int], None]:
-    """run_until(config, name, first, last): go on from step `first` and be asked to stop in step `last`, 0 is never."""
+def run_until(monkeypatch) -> Callable[..., None]:
+    """run_until(config, name, first, last, *settings): go on from step `first`, be asked to stop in step `last` (or 0)."""
     agree = processes.agree
 
-    def run(config: Path, name: str, first: int, last: int) -> None:
+    def run(config: Path, name: str, first: int, last: int, *settings: str) -> None:
         step = first
 
         def agree_to_stop(accelerator, values, stop):
@@ -36,9 +37,9 @@ def run_until(monkeypatch) -> Callable[[Path, str, int, int], None]:
         monkeypatch.setattr(processes, "agree", agree_to_stop)
         if last:
             with pytest.raises(Stopped, match=f"saved at step {last}"):
-                train([str(config), f"name={name}"])
+                train([str(config), f"name={name}", *settings])
         else:
-            train([str(config), f"name={name}"])
+            train([str(config), f"name={name}", *settings])
 
     return run
 
@@ -79,4 +80,27 @@ def test_stops_one_after_the_other_change_nothing(tmp_path, run_until, steps, st
         run_until(config, "cut", first, stop)
         first = stop
     run_until(config, "cut", first, 0)
+    assert outcome(tmp_path / "runs/cut") == outcome(tmp_path / "runs/whole")
+
+
+def test_after_a_stop_the_best_weights_of_before_are_still_the_best(tmp_path, run_until):
+    worse = "stages=[{from_step: 11, lr: 0.1}]"
+    config = write_config(tmp_path, steps=24, validate_every=10, save_every=7)
+    run_until(config, "whole", 0, 0, worse)
+    run_until(config, "cut", 0, 15, worse)
+    run_until(config, "cut", 15, 0, worse)
+    assert weights.read_description(tmp_path / "runs/cut/best.safetensors").step == 10
+    assert outcome(tmp_path / "runs/cut") == outcome(tmp_path / "runs/whole")
+
+
+def test_a_validation_that_was_cut_off_is_made_up_for(tmp_path, run_until, monkeypatch):
+    def cut_off(*arguments):
+        raise KeyboardInterrupt
+
+    config = write_config(tmp_path, steps=24, validate_every=10, save_every=7)
+    run_until(config, "whole", 0, 0)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Validation, "run", cut_off)
+        run_until(config, "cut", 0, 0)
+    run_until(config, "cut", 10, 0)
     assert outcome(tmp_path / "runs/cut") == outcome(tmp_path / "runs/whole")

@@ -5,9 +5,10 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
+import socket
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -18,8 +19,6 @@ from competition.errors import run_command
 from competition.files import sha256
 from competition.runs import read_log
 from competition.train import main
-
-TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
 
 
 def write_config(folder: Path, steps: int, validate_every: int, save_every: int, workers: int = 0) -> Path:
@@ -44,37 +43,30 @@ log_every: 1
     return path
 
 
-def start(*arguments: str, launcher: tuple[str, ...] = ("-m",)) -> subprocess.Popen[str]:
-    """`competition.train` with these arguments in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, *launcher, "competition.train", *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1", "CUDA_VISIBLE_DEVICES": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 class Training:
-    """A forked training process, in a process group of its own, and what it has said so far."""
+    """The processes of a run, each with its workers in a process group of its own, and what they have said so far."""
 
-    def __init__(self, process: ForkServerProcess, output: Path) -> None:
-        assert process.pid
-        self.process, self.pid = process, process.pid
+    def __init__(self, processes: list[ForkServerProcess], output: Path) -> None:
+        self.processes = processes
         self.output = output
 
+    @property
+    def pids(self) -> list[int]:
+        """Numbers of the processes, by rank."""
+        return [process.pid for process in self.processes if process.pid]
+
     def runs(self) -> bool:
-        """Whether it has not ended."""
-        return self.process.is_alive()
+        """Whether one of them has not ended."""
+        return any(process.is_alive() for process in self.processes)
 
     def stop(self) -> None:
-        """Hold all its processes where they are."""
+        """Hold them all where they are."""
         self._signal(signal.SIGSTOP)
-        state = Path(f"/proc/{self.pid}/stat")
-        with contextlib.suppress(OSError):
-            while self.runs() and state.read_text().rpartition(")")[2].split()[0] not in "TZ":
-                time.sleep(0.0001)
+        for process in self.processes:
+            state = Path(f"/proc/{process.pid}/stat")
+            with contextlib.suppress(OSError):
+                while process.is_alive() and state.read_text().rpartition(")")[2].split()[0] not in "TZ":
+                    time.sleep(0.0001)
 
     def go_on(self) -> None:
         """Let them run again."""
@@ -83,37 +75,65 @@ class Training:
     def kill(self) -> str:
         """End them without a word; returns what was said before."""
         self._signal(signal.SIGKILL)
-        self.process.join(60)
+        for process in self.processes:
+            process.join(60)
         return self.output.read_text()
 
-    def wait(self) -> tuple[int | None, str]:
-        """Wait for the end; the exit status (None where it does not come) and what was said."""
-        self.process.join(120)
-        status = self.process.exitcode
-        return status, self.kill()
+    def wait(self) -> tuple[list[int | None], str]:
+        """Wait for the end; the exit statuses (None where one does not come) and what was said."""
+        for process in self.processes:
+            process.join(120)
+        statuses = [process.exitcode for process in self.processes]
+        return statuses, self.kill()
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, number)
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                try:
+                    os.killpg(pid, number)
+                except ProcessLookupError:  # too young to have made its group
+                    os.kill(pid, number)
 
 
-def fork(*arguments: str, output: Path) -> Training:
-    """The same without the seconds that imports take: a copy of a process that has made them and done nothing else."""
-    process = _server.Process(target=_train, args=(arguments, output))
-    process.start()
-    return Training(process, output)
+def fork(*arguments: str, output: Path, processes: int = 1) -> Training:
+    """`competition.train` with these arguments, without the seconds that imports take."""
+    return fork_each(_train, arguments, output, processes)
+
+
+def fork_each(act: Callable[..., object], arguments: tuple[object, ...], output: Path, count: int) -> Training:
+    """`act` in copies of a process that has made the imports and done nothing else, each told its rank by torchrun's
+    variables."""
+    output.write_bytes(b"")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    processes = []
+    for rank in range(count):
+        ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+        told = {key: str(value) for key, value in ranks.items()} | {
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(port),
+        }
+        processes.append(_server.Process(target=_child, args=(act, arguments, output, told if count > 1 else {})))
+        processes[-1].start()
+    return Training(processes, output)
 
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["tiny_run"])
+_server.set_forkserver_preload(["competition.train", "torch.utils.tensorboard"])
 
 
-def _train(arguments: tuple[str, ...], output: Path) -> None:
-    with open(output, "wb") as file:
+def _child(act: Callable[..., object], arguments: tuple[object, ...], output: Path, told: dict[str, str]) -> None:
+    os.setsid()
+    os.environ |= told | {"CUDA_VISIBLE_DEVICES": ""}
+    with open(output, "ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    os.setsid()
     torch.set_num_threads(1)
+    act(*arguments)
+
+
+def _train(*arguments: str) -> None:
     sys.argv = ["train", *arguments]
     run_command(main)
 
