@@ -35,9 +35,9 @@ def test_two_processes_do_what_one_does(tmp_path):
     config = write_config(tmp_path, steps=24, validate_every=12, save_every=24)
     logs = []
     for count in (1, 2):
-        statuses, output = fork(str(config), f"name={count}", output=tmp_path / "output", processes=count).wait()
+        statuses, output = fork(str(config), f"name=with{count}", output=tmp_path / "output", processes=count).wait()
         assert statuses == [0] * count, output
-        logs.append(read_log(tmp_path / f"runs/{count}/metrics.jsonl"))
+        logs.append(read_log(tmp_path / f"runs/with{count}/metrics.jsonl"))
     one, two = logs
     assert [(line["step"], line.get("lr")) for line in two] == [(line["step"], line.get("lr")) for line in one]
     for key, tolerance in (("loss", 1e-3), ("grad_norm", 1e-2), ("psnr", 1e-4)):

@@ -23,7 +23,7 @@ def _keep_signal_handlers():
 
 @pytest.fixture
 def run_until(monkeypatch) -> Callable[..., None]:
-    """run_until(config, name, first, last, *settings): go on from step `first`, be asked to stop in step `last` (or 0)."""
+    """run_until(config, name, first, last, *settings): from step `first` to a request to stop in step `last` (or 0)."""
     agree = processes.agree
 
     def run(config: Path, name: str, first: int, last: int, *settings: str) -> None:
@@ -84,11 +84,11 @@ def test_stops_one_after_the_other_change_nothing(tmp_path, run_until, steps, st
 
 
 def test_after_a_stop_the_best_weights_of_before_are_still_the_best(tmp_path, run_until):
-    worse = "stages=[{from_step: 11, lr: 0.1}]"
+    worse = ["optimizer.lr=3e-3", "schedule.milestones=[]", "stages=[{from_step: 11, lr: 0.1}]"]
     config = write_config(tmp_path, steps=24, validate_every=10, save_every=7)
-    run_until(config, "whole", 0, 0, worse)
-    run_until(config, "cut", 0, 15, worse)
-    run_until(config, "cut", 15, 0, worse)
+    run_until(config, "whole", 0, 0, *worse)
+    run_until(config, "cut", 0, 15, *worse)
+    run_until(config, "cut", 15, 0, *worse)
     assert weights.read_description(tmp_path / "runs/cut/best.safetensors").step == 10
     assert outcome(tmp_path / "runs/cut") == outcome(tmp_path / "runs/whole")
 

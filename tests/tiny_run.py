@@ -120,11 +120,12 @@ def fork_each(act: Callable[..., object], arguments: tuple[object, ...], output:
 
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["competition.train", "torch.utils.tensorboard"])
+_server.set_forkserver_preload(["competition.train", "torch._dynamo", "torch.utils.tensorboard", "PIL.Image"])
 
 
 def _child(act: Callable[..., object], arguments: tuple[object, ...], output: Path, told: dict[str, str]) -> None:
     os.setsid()
+    multiprocessing.set_start_method(None, force=True)  # of the loader's workers: as in a process of the command line
     os.environ |= told | {"CUDA_VISIBLE_DEVICES": ""}
     with open(output, "ab") as file:
         os.dup2(file.fileno(), 1)
