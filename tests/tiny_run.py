@@ -55,13 +55,28 @@ class Training:
         """Numbers of the processes, by rank."""
         return [process.pid for process in self.processes if process.pid]
 
+    def __enter__(self) -> "Training":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+
     def runs(self) -> bool:
         """Whether one of them has not ended."""
         return any(process.is_alive() for process in self.processes)
 
+    def signal(self, number: int) -> None:
+        """Send a signal to them all and to their workers."""
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                try:
+                    os.killpg(pid, number)
+                except ProcessLookupError:  # too young to have made its group
+                    os.kill(pid, number)
+
     def stop(self) -> None:
         """Hold them all where they are."""
-        self._signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
         for process in self.processes:
             state = Path(f"/proc/{process.pid}/stat")
             with contextlib.suppress(OSError):
@@ -70,11 +85,11 @@ class Training:
 
     def go_on(self) -> None:
         """Let them run again."""
-        self._signal(signal.SIGCONT)
+        self.signal(signal.SIGCONT)
 
     def kill(self) -> str:
         """End them without a word; returns what was said before."""
-        self._signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
         for process in self.processes:
             process.join(60)
         return self.output.read_text()
@@ -85,14 +100,6 @@ class Training:
             process.join(120)
         statuses = [process.exitcode for process in self.processes]
         return statuses, self.kill()
-
-    def _signal(self, number: int) -> None:
-        for pid in self.pids:
-            with contextlib.suppress(ProcessLookupError):
-                try:
-                    os.killpg(pid, number)
-                except ProcessLookupError:  # too young to have made its group
-                    os.kill(pid, number)
 
 
 def fork(*arguments: str, output: Path, processes: int = 1) -> Training:
