@@ -136,7 +136,7 @@ SABOTAGES = [
 """,
         """        if (found[name] or {}).get("size") != manifest[name].get("size"):
 """,
-        ("test_damage.py",),
+        ("test_damage.py::test_random_damage_is_found_and_the_state_before_it_used",),
     ),
     Sabotage(
         "a damaged state counts as one of those to keep",
@@ -201,7 +201,7 @@ SABOTAGES = [
 """,
         """        return np.random.random((count, 4))
 """,
-        ("test_patches.py",),
+        ("test_patches.py::test_a_step_depends_on_seed_and_step_alone",),
     ),
     Sabotage(
         "the seed does not decide the first weights",
@@ -209,7 +209,7 @@ SABOTAGES = [
         """    torch.manual_seed(experiment.seed)
 """,
         "",
-        ("test_resume.py",),
+        ("test_resume.py::test_stops_one_after_the_other_change_nothing",),
     ),
     Sabotage(
         "a resumed run forgets how good its best weights were",
@@ -218,7 +218,7 @@ SABOTAGES = [
 """,
         """        self.best = None
 """,
-        ("test_resume.py",),
+        ("test_resume.py::test_after_a_stop_the_best_weights_of_before_are_still_the_best",),
     ),
     Sabotage(
         "a validation that was cut off is not made up for",
@@ -227,7 +227,7 @@ SABOTAGES = [
         validation.run(accelerator, training.ema, step, log)
 """,
         "",
-        ("test_resume.py",),
+        ("test_resume.py::test_a_validation_that_was_cut_off_is_made_up_for",),
     ),
     Sabotage(
         "a resumed run keeps the lines of steps it takes again",
@@ -330,14 +330,14 @@ SABOTAGES = [
         "competition/geometry.py",
         """{"r90": "r270", "r270": "r90"}.get(name, name)""",
         """name""",
-        ("test_patches.py", "test_commands.py"),
+        ("test_patches.py::test_invert_undoes",),
     ),
     Sabotage(
         "a pickle may run code",
         "competition/foreign.py",
         """weights_only=True""",
         """weights_only=False""",
-        ("test_pretrained.py",),
+        ("test_pretrained.py::test_every_reader_of_the_package_is_safe",),
     ),
 ]
 
