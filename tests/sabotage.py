@@ -255,7 +255,7 @@ SABOTAGES = [
 """,
         """            if True:
 """,
-        ("test_train.py::test_a_rate_that_destroys_the_weights_ends_the_run_before_they_are_saved",),
+        ("test_train.py::test_one_step_that_is_not_finite_is_left_out_and_changes_nothing",),
     ),
     # ---- several processes ------------------------------------------------------------------------------------------
     Sabotage(

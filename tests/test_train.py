@@ -1,5 +1,6 @@
 """Training: what a run leaves behind, and that resumes, processes and damaged states do not change it."""
 
+import itertools
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_run import fork
 
 from competition import checkpoints, weights
+from competition.data.patches import Batch
 from competition.errors import BadCheckpoint, NumericalError, StorageError, UsageError
 from competition.files import sha256
 from competition.models.rrdbnet import RRDBNetConfig
@@ -350,6 +352,23 @@ def test_values_that_are_not_finite_stop_the_run_and_are_never_saved(config, tmp
     assert not list((run(tmp_path) / "checkpoints").glob("step_*"))
     with pytest.raises(NumericalError, match="step 2: "):
         train([str(config), f"pretrained={path}", "steps=2", "name=short"])
+
+
+def test_one_step_that_is_not_finite_is_left_out_and_changes_nothing(config, tmp_path, monkeypatch, capsys):
+    floats, steps = Batch.floats, itertools.count(1)
+
+    def the_fifth_is_broken(batch, device):
+        low, high = floats(batch, device)
+        return (low * float("nan") if next(steps) == 5 else low), high
+
+    monkeypatch.setattr(Batch, "floats", the_fifth_is_broken)
+    settings = ["steps=6", "save_every=4", "validate_every=6", "schedule.milestones=[]"]
+    train([str(config), *settings, "stages=[{from_step: 5, lr: 1e-30}]"])  # the last step moves nothing either
+    assert "warning: step 5: loss nan, gradient norm nan. It is left out" in capsys.readouterr().out
+    before, after = (
+        weights.read(run(tmp_path) / f"checkpoints/step_{step:09d}/model.safetensors").weights for step in (4, 6)
+    )
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
 def test_a_rate_that_destroys_the_weights_ends_the_run_before_they_are_saved(config, tmp_path):
