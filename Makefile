@@ -15,6 +15,10 @@ TRAIN = yes
 SCALE = 4
 # DRY=yes previews a training run.
 DRY = no
+# A weights file to predict with instead of the run's best weights, such as runs/NAME/soup.safetensors.
+WEIGHTS = $(RUN)
+# Other runs and weights files for the soup.
+ADD =
 # FIX=yes lets the audit write DATA/excluded.txt.
 FIX = no
 
@@ -22,7 +26,7 @@ BIN := .venv/bin
 RUN = runs/$(NAME)
 PREDICTIONS = $(RUN)/predictions
 AUDIT = runs/audit/$(notdir $(patsubst %/,%,$(DATA)))
-INFER = $(BIN)/python -m competition.infer $(RUN)
+INFER = $(BIN)/python -m competition.infer $(WEIGHTS)
 # torchrun rather than `accelerate launch`, which quietly starts one process where there is no GPU.
 ifeq ($(PROCESSES),1)
 LAUNCH := $(BIN)/python -m
@@ -31,7 +35,7 @@ LAUNCH := $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo audit prepare train infer evaluate submit pretrained test test-slow lint bench results clean
+.PHONY: help install install-dev demo audit prepare train infer evaluate submit soup pretrained test test-slow lint bench results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -81,6 +85,9 @@ evaluate: infer  ## per-picture table of the self-ensemble on the validation pic
 
 submit: infer  ## vote, write submissions/NAME/*.png and NAME.zip, print the table
 	$(BIN)/python -m competition.submit $(SUBMISSION) name=$(NAME) data=$(DATA) predictions=$(PREDICTIONS)
+
+soup: $(if $(filter no,$(TRAIN)),install,train)  ## average the weights the run kept, and those of ADD, where that scores better
+	$(BIN)/python -m competition.soup $(RUN) $(DATA) $(if $(ADD),--add $(ADD))
 
 pretrained: install  ## list published weights, or fetch and convert one with NAME=…
 	$(BIN)/python -m competition.pretrained $(if $(filter command,$(origin NAME)),$(NAME))

@@ -135,13 +135,16 @@ def save(
 
 
 def require_room(folder: Path, training: Training) -> None:
-    """Raise StorageError unless the states of this training will find room in `folder`, at its first step already."""
-    parameters = _size(training.model.parameters())
-    networks = _size(training.model.state_dict().values()) + _size(training.ema.state_dict().values())
-    moments = _size(_optimizer_tensors(training).values()) or 2 * parameters
+    """Raise StorageError unless all that this training will save finds room, which is told before its first step."""
+    network = _size(training.ema.state_dict().values())
+    parameters = list(training.model.parameters())
+    moments = _size(_optimizer_tensors(training).values()) or _size([*parameters, *parameters])
     sweep(folder)
+    kept = min(KEEP, len(list(_newest_first(folder))))
+    # The states still to be kept, one on top whose room is asked for twice, and the best weights.
+    needed = (KEEP - kept + 2) * (2 * network + moments) + network
     # Not made here: the folder is the sign that a run has saved something.
-    require_space(folder if folder.exists() else folder.parent, 2 * (networks + moments))
+    require_space(folder if folder.exists() else folder.parent, needed)
 
 
 def load_newest(folder: Path, training: Training, now: Conditions) -> Resumed:
@@ -150,10 +153,10 @@ def load_newest(folder: Path, training: Training, now: Conditions) -> Resumed:
     Raises BadCheckpoint when that state is of another experiment.
     """
     warnings: list[str] = []
-    for step, path in _newest_first(folder):
+    for _, path in _newest_first(folder):
         try:
             verify(path)
-            state = _read_state(path, step)
+            state = _read_state(path)
         except BadCheckpoint as error:
             warnings += [f"{line}. It is skipped" for line in error.lines]
             continue
@@ -166,11 +169,24 @@ def load_newest(folder: Path, training: Training, now: Conditions) -> Resumed:
     return Resumed(None, warnings)
 
 
+def intact(folder: Path) -> tuple[list[Path], list[str]]:
+    """The states that verify, newest first, and a line for each one that does not."""
+    states: list[Path] = []
+    skipped: list[str] = []
+    for _, path in _newest_first(folder):
+        try:
+            verify(path)
+            states.append(path)
+        except BadCheckpoint as error:
+            skipped += [f"{line}. It is skipped" for line in error.lines]
+    return states, skipped
+
+
 def verify(path: Path) -> None:
     """Raise BadCheckpoint unless a state has the files of its manifest, and no other, each with its size and hash."""
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        found = {entry.name: _entry(entry) for entry in path.iterdir() if entry.name != MANIFEST}
+        found = {entry.name: _entry(entry) for entry in path.iterdir()}
+        manifest = json.loads((path / MANIFEST).read_bytes()) if found.pop(MANIFEST, None) else None
     except (OSError, ValueError, RecursionError) as error:
         raise BadCheckpoint(f"{path}: cannot be read ({error})") from error
     if not isinstance(manifest, dict) or not {*manifest} == {*found} == {MODEL, OPTIMIZER, STATE}:
@@ -239,6 +255,7 @@ def _newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
 def _is_good(path: Path) -> bool:
     try:
         verify(path)
+        _read_state(path)
     except BadCheckpoint:
         return False
     return True
@@ -249,12 +266,12 @@ def _entry(path: Path) -> dict[str, Any] | None:
     return {"size": path.stat().st_size, "sha256": sha256(path)} if path.is_file() else None
 
 
-def _read_state(path: Path, step: int) -> State:
+def _read_state(path: Path) -> State:
     try:
         state = parse((path / STATE).read_text(encoding="utf-8"), State, str(path / STATE))
     except CompetitionError as error:
         raise BadCheckpoint(*error.lines) from error
-    if state.step != step:
+    if state.step != int(path.name.rpartition("_")[2]):
         raise BadCheckpoint(f"{path}: is the state of step {state.step}")
     return state
 
@@ -288,4 +305,5 @@ def _optimizer_tensors(training: Training) -> dict[str, Tensor]:
 
 
 def _size(tensors: Iterable[Tensor]) -> int:
-    return sum(tensor.nbytes for tensor in tensors)
+    """Bytes of a safetensors file."""
+    return sum(tensor.nbytes + 128 for tensor in tensors)  # a header names each tensor, its type and shape

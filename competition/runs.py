@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from accelerate import Accelerator
 
@@ -39,15 +39,31 @@ def record(
             note = {"config": config, "sha256": identity, "data": data, "commit": _commit(), "versions": _versions()}
             write_atomic(path, json.dumps(note, indent=1).encode())
         return identity
-    try:
-        recorded = json.loads(path.read_text(encoding="utf-8"))
-        changes = differences(complete(recorded["config"]), config) + differences(recorded["data"], data, "data.")
-        began_with = str(recorded["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadCheckpoint(f"{path}: cannot be read ({error}). Restore it or choose another name=…") from error
+    recorded = read_record(run)
+    changes = differences(complete(recorded.config), config) + differences(recorded.data, data, "data.")
     if changes:
         raise BadCheckpoint(f"{path}: the run is another experiment: {'; '.join(changes)}. Choose another name=…")
-    return began_with
+    return recorded.sha256
+
+
+class Record(NamedTuple):
+    """What a run depends on: its configuration, the hash of the one it began with, and fingerprints of its data."""
+
+    config: dict[str, Any]
+    sha256: str
+    data: dict[str, str]
+
+
+def read_record(run: Path) -> Record:
+    """What RUN/experiment.json says; raises BadCheckpoint when it cannot be read."""
+    path = run / "experiment.json"
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))
+        return Record(dict(recorded["config"]), str(recorded["sha256"]), dict(recorded["data"]))
+    except OSError as error:
+        raise BadCheckpoint(f"{path}: {error.strerror}. Give the folder of a run") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadCheckpoint(f"{path}: cannot be read ({error}). Restore it or choose another name=…") from error
 
 
 def _versions() -> dict[str, str]:

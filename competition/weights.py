@@ -43,6 +43,8 @@ class Description(Config):
     """Optimiser steps taken."""
     score: Score | None = None
     """Validation score of these weights, where one was measured."""
+    made_of: tuple[str, ...] = ()
+    """The weights whose mean these are; empty for weights as they were trained."""
 
 
 class Weights(NamedTuple):

@@ -4,6 +4,7 @@ import os
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read by torch when it is imported: all tests, processes too, run on the CPU
 
+import random
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -60,6 +61,14 @@ def in_memory(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def seed() -> int:
+    """Another one each time; a test that fails shows it, and SEED=… in the environment repeats it."""
+    chosen = int(os.environ.get("SEED", random.randrange(2**32)))
+    print(f"SEED={chosen}")
+    return chosen
 
 
 @pytest.fixture

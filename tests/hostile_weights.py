@@ -473,12 +473,12 @@ MALFORMED: dict[str, tuple[Callable[[State], bytes], str]] = {
 # ---- safetensors ----------------------------------------------------------------------------------------------------
 
 
-def safetensors_of(state: State, ema: State | None = None, **description: Any) -> bytes:
-    # By hand: the project's own writer refuses what is not finite.
-    tensors = {f"weights.{name}": tensor.contiguous() for name, tensor in state.items()}
-    tensors |= {f"ema.{name}": tensor.contiguous() for name, tensor in (ema or {}).items()}
-    said = weights.Description(model=MODEL, **description).model_dump_json()
-    return safetensors.torch.save(tensors, {"competition": said})
+def safetensors_of(state: State, ema: State | None = None) -> bytes:
+    """A weights file of ours around any tensors."""
+    tensors = {f"weights.{name}": tensor for name, tensor in state.items()}
+    tensors |= {f"ema.{name}": tensor for name, tensor in (ema or {}).items()}
+    description = weights.Description(model=MODEL).model_dump_json()
+    return safetensors.torch.save(tensors, {"competition": description})
 
 
 def copied(state: State) -> State:

@@ -2,6 +2,7 @@
 
 import copy
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -70,20 +71,25 @@ def describe(step: int, score: float | None = None) -> weights.Description:
     return weights.Description(model=MODEL, step=step, score=kept)
 
 
-def go_on(run: Path, last: int = LAST) -> list[str]:
-    """Resume and train to the last step; returns the warnings of the resume."""
+def go_on(run: Path, last: int = LAST, safe: Callable[[str, int], None] = lambda what, step: None) -> list[str]:
+    """Resume and train to the last step; returns the warnings of the resume.
+
+    `safe` is told whenever a "state" or the "best" weights of a step are safely on disk.
+    """
     training = begin()
     resumed = checkpoints.load_newest(run / "checkpoints", training, conditions())
     step = resumed.step
-    if step and step % VALIDATE_EVERY == 0:  # its validation may have been cut off
-        keep_best(run, training, step)
+    # A validation may have been cut off.
+    if step and step % VALIDATE_EVERY == 0 and keep_best(run, training, step):
+        safe("best", step)
     while step < last:
         advance(training, step)
         step += 1
         if step % SAVE_EVERY == 0:
             save(run, training, step)
-        if step % VALIDATE_EVERY == 0:
-            keep_best(run, training, step)
+            safe("state", step)
+        if step % VALIDATE_EVERY == 0 and keep_best(run, training, step):
+            safe("best", step)
     return resumed.warnings
 
 

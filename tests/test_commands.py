@@ -363,7 +363,7 @@ def test_shared_weights_are_half_as_large_and_predict_the_same_to_a_grey_level(c
 # ---- the command line -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["train", "infer", "evaluate", "submit", "demo", "share", "pretrained"])
+@pytest.mark.parametrize("module", ["train", "infer", "evaluate", "submit", "demo", "share", "soup", "pretrained"])
 def test_every_command_explains_itself(module):
     done = command(module, "--help")
     assert done.returncode == 0 and done.stdout.startswith("usage: python -m competition.") and not done.stderr
@@ -378,6 +378,7 @@ def test_every_command_explains_itself(module):
         (("evaluate", "absent", "absent"), 3, "absent: no such f"),
         (("submit", "absent.yaml"), 2, "absent.yaml: no such file"),
         (("demo", "out", "--seed", "-1"), 2, "--seed: -1 is negative"),
+        (("soup", "absent", "absent"), 4, "experiment.json: no such file"),
     ],
 )
 def test_a_fault_is_one_line_and_an_exit_code(tmp_path, arguments, code, words):

@@ -83,6 +83,7 @@ COMPLETE: dict[str, Any] = {
     "precision": "no",
     "tf32": False,
     "compile": True,
+    "recompute": True,
     "skip": 2,
     "timeout": 60,
     "trackers": ["tensorboard"],

@@ -80,22 +80,17 @@ def story(request, tmp_path_factory) -> Story:
         small_run.go_on(before, first)
         shutil.copytree(before, run)
         saved, best = [(0, first)], [(0, sha256(run / "best.safetensors"))]
-    save, keep_best = small_run.save, small_run.keep_best
     disk = Disk()
 
-    def note_save(run, training, step):
-        save(run, training, step)
-        saved.append((len(disk.changes), step))
-
-    def note_best(run, training, step):
-        if keep_best(run, training, step):
+    def safe(what: str, step: int) -> None:
+        if what == "state":
+            saved.append((len(disk.changes), step))
+        else:
             best.append((len(disk.changes), sha256(run / "best.safetensors")))
 
     with pytest.MonkeyPatch.context() as patch:
         disk.install(patch)
-        patch.setattr(small_run, "save", note_save)
-        patch.setattr(small_run, "keep_best", note_best)
-        small_run.go_on(run, last)
+        small_run.go_on(run, last, safe)
     kinds = {change.kind for change in disk.changes}
     assert kinds >= {"mkdir", "create", "write", "fsync", "rename", "unlink", "rmdir"} and len(best) > 1
     return Story(before, last, small_run.outcome(run), len(disk.changes), saved, best)

@@ -303,6 +303,16 @@ def test_a_second_trainer_in_one_run_folder_is_told_who_holds_it(config, tmp_pat
         first.communicate(timeout=60)
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [("precision=fp16", "precision: fp16 needs a GPU"), ("trackers=[mlflow]", "trackers: mlflow is not installed")],
+)
+def test_what_cannot_work_here_is_refused_before_the_run_begins(config, tmp_path, override, words):
+    with pytest.raises(UsageError, match=words):
+        train([str(config), override])
+    assert not (run(tmp_path) / "experiment.json").exists()
+
+
 def test_parts_of_a_batch_give_the_losses_of_the_whole(config, tmp_path):
     for name, parts in (("whole", 1), ("parts", 4)):
         train([str(config), f"name={name}", f"accumulate={parts}"])
