@@ -53,5 +53,4 @@ log_every: 1
         model.optimize_parameters(step)
         theirs.append(model.get_current_log()["l_pix"])
     assert len(losses) == STEPS and losses[-1] < losses[0]
-    print(max(abs(a-b)/b for a,b in zip(losses,theirs)),losses[:2],losses[-2:])
     assert losses == pytest.approx(theirs, rel=1e-4)
