@@ -26,8 +26,8 @@ def test_a_hundred_losses_are_those_of_basicsr(contest, tmp_path, monkeypatch):
         f"""
 name: parity
 runs: {tmp_path / "runs"}
-data: {{root: {contest(count=4)}, validation: 0.25, high_patch: 64, workers: 0}}
-model: {{name: rrdbnet, num_feat: 16, num_block: 2, num_grow_ch: 8}}
+data: {{root: {contest(count=4)}, validation: 0.25, high_patch: 48, workers: 0}}
+model: {{name: rrdbnet, num_feat: 16, num_block: 1, num_grow_ch: 8}}
 pretrained: null
 schedule: {{name: multistep, milestones: []}}
 steps: {STEPS}
@@ -53,4 +53,4 @@ log_every: 1
         model.optimize_parameters(step)
         theirs.append(model.get_current_log()["l_pix"])
     assert len(losses) == STEPS and losses[-1] < losses[0]
-    assert losses == pytest.approx(theirs, rel=1e-4)
+    assert losses == pytest.approx(theirs, rel=1e-5)
