@@ -1,12 +1,13 @@
 """Where the time of a step of competition.train goes, loader to log: python step_profile.py DATA.
 
-The real loop with its real loader, its functions timed from outside, each without those it calls. `rest` is what the
-loop does between them. Gradients are clipped and a line is logged every LOG_EVERY steps, more than by default.
+The real loop with its real loader, its functions timed from outside, each without those it calls; medians over the
+steps. `rest` is what the loop does between them. Gradients are clipped, and every step is logged, not every 100th.
 """
 
 import contextlib
 import functools
 import json
+import statistics
 import sys
 import tempfile
 import time
@@ -28,9 +29,9 @@ from competition.experiment import Experiment
 from competition.memory import reuse_freed_memory
 from competition.runs import Log
 
-COMMAND = "python tests/benchmarks/step_profile.py data/demo"
-BATCH, HIGH, LOG_EVERY, WARM = 4, 192, 20, 5
-NETWORKS = {"32/4/16": 60, "64/23/32": 4}  # steps that are timed
+COMMAND = "OMP_NUM_THREADS=1 python tests/benchmarks/step_profile.py data/demo"
+BATCH, HIGH, WARM = 4, 192, 1
+NETWORKS = {"32/4/16": 20, "64/23/32": 3}  # steps that are timed
 PARTS = {
     "loader": [(train, "loader")],
     "bytes to floats on the device": [(Batch, "floats")],
@@ -49,10 +50,10 @@ PARTS = {
 
 
 class Clock:
-    """Seconds by part; what runs inside another part counts only for itself."""
+    """Seconds by step and part; what runs inside another part counts only for itself."""
 
     def __init__(self) -> None:
-        self.spent: defaultdict[str, float] = defaultdict(float)
+        self.steps: list[defaultdict[str, float]] = [defaultdict(float)]
         self._inner = [0.0]
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,23 +67,22 @@ class Clock:
                 if torch.cuda.is_available():
                     torch.cuda.synchronize()
                 seconds = time.perf_counter() - started
-                self.spent[part] += seconds - self._inner.pop()
+                self.steps[-1][part] += seconds - self._inner.pop()
                 self._inner[-1] += seconds
 
         return run
 
     def batches(self, opened: Callable[..., Iterator[Any]], steps: int) -> Callable[..., Iterator[Any]]:
-        """A loader whose `next` is timed, from step WARM on, and which ends the run after so many steps more."""
+        """A loader whose `next` is timed and begins a step; it ends the run after WARM steps and so many more."""
 
         def loader(*arguments: Any, **options: Any) -> Iterator[Any]:
             with contextlib.closing(opened(*arguments, **options)) as batches:  # type: ignore[type-var]
                 following = self.timed("loader", functools.partial(next, batches))
-                for step in range(WARM + steps):
-                    if step == WARM:
-                        self.spent.clear()
-                        started = time.perf_counter()
+                for _ in range(WARM + steps):
+                    started = time.perf_counter()
+                    self.steps.append(defaultdict(float))
                     yield following()
-            self.spent["rest"] = time.perf_counter() - started - sum(self.spent.values())
+                    self.steps[-1]["rest"] = time.perf_counter() - started - sum(self.steps[-1].values())
             raise Measured
 
         return loader
@@ -103,7 +103,7 @@ def profile(data: Path, network: str, steps: int, folder: Path) -> dict[str, flo
         "pretrained": None,
         "clip": {"name": "norm", "most": 1},
         "batch": BATCH,
-        "log_every": LOG_EVERY,
+        "log_every": 1,
     }
     path = folder / "profile.yaml"
     path.write_text(json.dumps(settings))
@@ -116,7 +116,7 @@ def profile(data: Path, network: str, steps: int, folder: Path) -> dict[str, flo
                 patched.enter_context(mock.patch.object(owner, name, stand_in))
         patched.enter_context(contextlib.suppress(Measured))
         train.train(load(path, Experiment))
-    return {part: clock.spent[part] / steps for part in [*PARTS, "rest"]}
+    return {part: statistics.median(step[part] for step in clock.steps[-steps:]) for part in [*PARTS, "rest"]}
 
 
 def main(data: Path) -> None:
@@ -133,9 +133,10 @@ def main(data: Path) -> None:
     around = ("loader", "EMA", "logging", "rest")
     rows.append(["loader, EMA, logging and rest", *cells(lambda spent: sum(spent[part] for part in around))])
     rows.append(["whole step", *cells(lambda spent: sum(spent.values()))])
+    threads = f"threads: {torch.get_num_threads()}"
     path = keep(
         "step_profile",
-        f"Where the time of a training step goes: {BATCH} patches of {HIGH}×{HIGH}, a log line every {LOG_EVERY} steps",
+        f"Where the time of a training step goes: {BATCH} patches of {HIGH}×{HIGH}, every step logged, {threads}",
         COMMAND,
         ["part", *(head for network in NETWORKS for head in (f"{network} [ms]", "share"))],
         rows,
