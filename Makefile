@@ -4,12 +4,17 @@ PYTHON    ?= python3
 CONFIG = configs/demo.yaml
 # Name and data folder follow the configuration.
 NAME = $(basename $(notdir $(CONFIG)))
-DATA = $(or $(shell sed -nE 's/^data: *[{]root: *([^,}]+).*/\1/p' $(CONFIG)),data/demo)
+DATA = $(or $(shell sed -nE '/^data:/,$$ { /^(data:.*[{,]|[[:space:]]+)[[:space:]]*root: */ { \
+  s///; s/[[:space:]]*([,}]|[[:space:]]\#).*//; s/[[:space:]]+$$//; s/^["'\'']|["'\'']$$//g; p; q; }; }' $(CONFIG)),data/demo)
 SUBMISSION = $(or $(wildcard configs/submissions/$(NAME).yaml),configs/submissions/demo.yaml)
 SET =
 PROCESSES = 1
 # TRAIN=no predicts with the run as it stands.
 TRAIN = yes
+# Enlargement that the audit expects.
+SCALE = 4
+# DRY=yes previews a training run.
+DRY = no
 # A weights file to predict with instead of the run's best weights, such as runs/NAME/soup.safetensors.
 WEIGHTS = $(RUN)
 # Other runs: for the soup, where weights files will do too, and for the curves.
@@ -36,7 +41,7 @@ help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo
 	@echo 'variables: CONFIG=$(CONFIG) NAME=$(NAME) DATA=$(DATA) SUBMISSION=$(SUBMISSION)'
-	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN) FIX=$(FIX)'
+	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN) DRY=$(DRY) FIX=$(FIX) SCALE=$(SCALE)'
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -64,14 +69,14 @@ demo: install  ## draw the built-in demo contest (only where DATA=data/demo)
 	@if [ '$(patsubst %/,%,$(DATA))' = data/demo ]; then $(BIN)/python -m competition.demo data/demo; fi
 
 audit: demo  ## find every fault of DATA, report in runs/audit/; FIX=yes leaves faulty pairs out of training
-	$(BIN)/python -m competition.audit $(DATA) --json $(AUDIT).json --html $(AUDIT).html \
+	$(BIN)/python -m competition.audit $(DATA) --scale $(SCALE) --json $(AUDIT).json --html $(AUDIT).html \
 	  $(if $(filter yes,$(FIX)),--fix-list $(DATA)/excluded.txt)
 
 prepare: demo  ## decode DATA's pairs into its pixel store and verify it; train does the first by itself
 	$(BIN)/python -m competition.prepare $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)
 
-train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes
-	$(LAUNCH) competition.train $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)
+train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes; DRY=yes only shows what it would do
+	$(LAUNCH) competition.train $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET) $(if $(filter yes,$(DRY)),--dry-run)
 
 infer: $(if $(filter no,$(TRAIN)),install,train)  ## predict: validation plainly, validation and test pictures with 8-way self-ensemble
 	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/model/validation

@@ -7,7 +7,7 @@ from competition.analysis import page, tables
 from competition.analysis.inspect import inspect
 from competition.analysis.report import Report, to_json
 from competition.analysis.thumbnails import thumbnails
-from competition.data.exclusions import read_exclusions, write_exclusions
+from competition.data.exclusions import add_exclusions
 from competition.errors import ArgumentParser, BadInput, UsageError, run_command
 from competition.files import write_atomic
 from competition.progress import console
@@ -36,21 +36,21 @@ def main(arguments: Sequence[str]) -> None:
     if given.html:
         write_atomic(given.html, page.render(report, thumbnails(report, given.root)).encode())
     if given.fix_list:
-        before = {name: ["listed before"] for name in read_exclusions(given.fix_list)}
-        write_exclusions(given.fix_list, before | report.errors_by_name())
+        add_exclusions(given.fix_list, report.errors_by_name())
     for part in tables.render(report):
         console.print(part)
-    _conclude(report, given.html or given.json)
+    _conclude(report, given.html or given.json, given.fix_list is not None)
 
 
-def _conclude(report: Report, written: Path | None) -> None:
+def _conclude(report: Report, written: Path | None, listed: bool) -> None:
     """Say how it went; raises BadInput where there are errors."""
     counts = report.counts()
     others = f"{counts['warning']} warnings, {counts['note']} notes"
     if counts["error"]:
         count = f"{counts['error']} error{'s' * (counts['error'] > 1)}"
         where = f"See {written}" if written else "See above, or write a report with --html"
-        raise BadInput(f"{report.root}: {count}, {others}. {where}; --fix-list leaves the pairs out")
+        mend = "the faulty pairs are listed" if listed else "--fix-list leaves the pairs out"
+        raise BadInput(f"{report.root}: {count}, {others}. {where}; {mend}")
     console.print(f"{report.root}: no errors, {others}")
 
 

@@ -1,21 +1,38 @@
 """Training states that survive a crash at any moment: folders written whole, verified when read."""
 
+import hashlib
 import json
 import os
-from collections.abc import Iterator
+import platform
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from competition import weights
-from competition.errors import BadCheckpoint
-from competition.files import remove_folder, require_space, sha256, sync_folder, write_synced
+from competition.config import Config, parse
+from competition.errors import BadCheckpoint, CompetitionError
+from competition.files import (
+    make_folder,
+    named,
+    remove_folder,
+    rename,
+    require_space,
+    sha256,
+    sweep,
+    sync_folder,
+    undone,
+    write_synced,
+)
 
 KEEP = 2
-WEIGHTS = "model.safetensors"
+MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optim.safetensors", "state.json", "MANIFEST.json"
 
 
 class Training(NamedTuple):
@@ -26,72 +43,250 @@ class Training(NamedTuple):
     optimizer: torch.optim.Optimizer
 
 
-def save(folder: Path, training: Training, description: weights.Description) -> Path:
-    """Write FOLDER/step_NNNNNNNNN/ whole or not at all, then delete all but the newest KEEP.
+class Conditions(Config):
+    """What the bits of a run depend on beside its data."""
 
-    It holds model.safetensors (which describes itself), optim.safetensors, state.json and a manifest of their SHA-256.
-    Raises StorageError before anything is written when the disk has too little room.
+    config: str
+    """SHA-256 of the configuration the run began with."""
+    seed: int
+    """Seed of weights and samples."""
+    processes: int
+    """Training processes that share a batch."""
+    threads: int
+    """CPU threads of a process."""
+    versions: dict[str, str]
+    """Of Python, torch and accelerate."""
+
+    @staticmethod
+    def now(config: str, seed: int, processes: int) -> "Conditions":
+        """Those of this process."""
+        versions = {"python": platform.python_version(), **{name: version(name) for name in ("torch", "accelerate")}}
+        return Conditions(
+            config=config,
+            seed=seed,
+            processes=processes,
+            threads=torch.get_num_threads(),
+            versions=versions,
+        )
+
+    def changes(self, now: "Conditions") -> list[str]:
+        """What differs from `now` and makes the last bits differ, though the samples stay the same."""
+        pairs = {
+            "processes": (self.processes, now.processes),
+            "threads": (self.threads, now.threads),
+            "torch": (self.versions.get("torch"), now.versions.get("torch")),
+        }
+        return [f"{name} {before} -> {after}" for name, (before, after) in pairs.items() if before != after]
+
+
+class State(Config):
+    """What a state holds beside tensors."""
+
+    step: int
+    """Optimiser steps taken."""
+    conditions: Conditions
+    """Under which it came about."""
+    best: float | None = None
+    """Best validation score so far."""
+    extra: dict[str, int | float] = Field(default_factory=dict)
+    """Further numbers to go on with, such as the scale of a loss in float16."""
+
+
+class Resumed(NamedTuple):
+    """The loaded state, none where training begins, and a line for whatever its user should know."""
+
+    state: State | None
+    warnings: list[str]
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps taken."""
+        return self.state.step if self.state else 0
+
+
+def save(
+    folder: Path,
+    training: Training,
+    description: weights.Description,
+    conditions: Conditions,
+    best: float | None = None,
+    extra: Mapping[str, int | float] | None = None,
+) -> Path:
+    """Write FOLDER/step_NNNNNNNNN/ whole or not at all, then delete all but the newest KEEP that are good.
+
+    It holds model.safetensors (which describes itself), optim.safetensors, state.json and a manifest of their SHA-256;
+    `best` and `extra` as in State. Before anything is written, raises NumericalError that names a tensor which is not
+    finite, and StorageError when the disk has too little room; OSError when the disk refuses. The older states are then
+    as they were.
     """
-    final = folder / f"step_{description.step:09d}"
-    content = weights.Weights(training.model.state_dict(), training.ema.state_dict(), description)
-    files = {
-        WEIGHTS: weights.encode(content),
-        "optim.safetensors": safetensors.torch.save(_optimizer_tensors(training)),
-        "state.json": json.dumps({"step": description.step, "torch": torch.__version__}).encode(),
-    }
-    require_space(folder, 2 * sum(map(len, files.values())))
-    temporary = folder / f".tmp_{description.step}_{os.getpid()}"
-    temporary.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        write_synced(temporary / name, data)
-    manifest = {name: {"size": len(data), "sha256": sha256(temporary / name)} for name, data in files.items()}
-    write_synced(temporary / "MANIFEST.json", json.dumps(manifest, indent=1).encode())
-    sync_folder(temporary)
-    if final.exists():  # left by a run that was resumed from an earlier step because this one was damaged
-        remove_folder(final)
-    os.rename(temporary, final)
-    sync_folder(folder)
-    _clean(folder)
+    state = State(step=description.step, conditions=conditions, best=best, extra=dict(extra or {}))
+    final = folder / f"step_{state.step:09d}"
+    files = _encode(training, description, state)
+    size = sum(map(len, files.values()))
+    with named(final, size):
+        make_folder(folder)
+        sync_folder(folder.parent)  # a killed process may have made the folder without waiting for the disk
+        sweep(folder)
+        require_space(folder, 2 * size)
+        if not (_is_good(final) and (final / MANIFEST).read_bytes() == files[MANIFEST]):
+            _write(final, files)
+    _retain(folder)
     return final
 
 
-def load_newest(folder: Path, training: Training) -> tuple[int, list[str]]:
-    """Load the newest state that verifies; returns its step (0 when there is none) and a line for each one skipped."""
-    skipped: list[str] = []
-    for path in _newest_first(folder):
+def require_room(folder: Path, training: Training) -> None:
+    """Raise StorageError unless all that this training will save finds room, which is told before its first step."""
+    network = _size(training.ema.state_dict().values())
+    parameters = list(training.model.parameters())
+    moments = _size(_optimizer_tensors(training).values()) or _size([*parameters, *parameters])
+    sweep(folder)
+    kept = min(KEEP, len(list(_newest_first(folder))))
+    # The states still to be kept, one on top whose room is asked for twice, and the best weights.
+    needed = (KEEP - kept + 2) * (2 * network + moments) + network
+    # Not made here: the folder is the sign that a run has saved something.
+    require_space(folder if folder.exists() else folder.parent, needed)
+
+
+def load_newest(folder: Path, training: Training, now: Conditions) -> Resumed:
+    """Load the newest state that verifies, and say which were skipped and what changed since it was saved.
+
+    Raises BadCheckpoint when that state is of another experiment.
+    """
+    warnings: list[str] = []
+    for _, path in _newest_first(folder):
         try:
-            _verify(path)
-            return _load(path, training), skipped
+            verify(path)
+            state = _read_state(path)
         except BadCheckpoint as error:
-            skipped.extend(error.lines)
-    return 0, skipped
+            warnings += [f"{line}. It is skipped" for line in error.lines]
+            continue
+        if state.conditions.config != now.config:
+            raise BadCheckpoint(f"{path}: is of another experiment. Move it away or choose another name=…")
+        _load(path, training)
+        if changes := state.conditions.changes(now):
+            warnings.append(f"{path}: goes on with {', '.join(changes)}: sample-exact, not bit-exact")
+        return Resumed(state, warnings)
+    return Resumed(None, warnings)
 
 
 def intact(folder: Path) -> tuple[list[Path], list[str]]:
     """The states that verify, newest first, and a line for each one that does not."""
     states: list[Path] = []
     skipped: list[str] = []
-    for path in _newest_first(folder):
+    for _, path in _newest_first(folder):
         try:
-            _verify(path)
+            verify(path)
             states.append(path)
         except BadCheckpoint as error:
-            skipped.extend(error.lines)
+            skipped += [f"{line}. It is skipped" for line in error.lines]
     return states, skipped
 
 
-def _load(path: Path, training: Training) -> int:
-    content = weights.read(path / WEIGHTS)
+def verify(path: Path) -> None:
+    """Raise BadCheckpoint unless a state has the files of its manifest, and no other, each with its size and hash."""
+    try:
+        found = {entry.name: _entry(entry) for entry in path.iterdir()}
+        manifest = json.loads((path / MANIFEST).read_bytes()) if found.pop(MANIFEST, None) else None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadCheckpoint(f"{path}: cannot be read ({error})") from error
+    if not isinstance(manifest, dict) or not {*manifest} == {*found} == {MODEL, OPTIMIZER, STATE}:
+        raise BadCheckpoint(f"{path}: holds {', '.join(sorted(found)) or 'nothing'}, which its manifest does not list")
+    for name in found:
+        if found[name] != manifest[name]:
+            raise BadCheckpoint(f"{path / name}: damaged, its hash differs from the manifest")
+
+
+def _encode(training: Training, description: weights.Description, state: State) -> dict[str, bytes]:
+    """The files of a state by name, the manifest last."""
+    content = weights.Weights(training.model.state_dict(), training.ema.state_dict(), description)
+    moments = _optimizer_tensors(training)
+    weights.require_finite({f"optimizer.{name}": tensor for name, tensor in moments.items()})
+    files = {
+        MODEL: weights.encode(content),
+        OPTIMIZER: safetensors.torch.save(moments),
+        STATE: state.model_dump_json(indent=1).encode(),
+    }
+    # Of the bytes in memory: the hash of a file read back would agree with whatever the disk made of it.
+    manifest = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+    return files | {MANIFEST: json.dumps(manifest, indent=1).encode()}
+
+
+def _write(final: Path, files: Mapping[str, bytes]) -> None:
+    temporary = final.with_name(f".tmp_{final.name}_{os.getpid()}")
+    with undone(temporary):
+        make_folder(temporary)
+        for name, data in files.items():
+            write_synced(temporary / name, data)
+        sync_folder(temporary)
+        if final.exists():
+            _set_aside(final)
+        rename(temporary, final)
+    sync_folder(final.parent)
+
+
+def _set_aside(final: Path) -> None:
+    """Make room for a state of the same step: a good one can be loaded until the new one has its place."""
+    aside = final.with_name(f".old_{final.name}")
+    if not _is_good(final):
+        return remove_folder(final)
+    if aside.exists():
+        remove_folder(aside)
+    rename(final, aside)
+
+
+def _retain(folder: Path) -> None:
+    """Delete what is older than the newest KEEP good states; a damaged one does not count."""
+    good: set[int] = set()
+    for step, path in _newest_first(folder):
+        if len(good) == KEEP or step in good:
+            remove_folder(path)
+        elif _is_good(path):
+            good.add(step)
+
+
+def _newest_first(folder: Path) -> Iterator[tuple[int, Path]]:
+    """States by the step in their name, never by time, as clocks are set back; those set aside after the others."""
+    names = [(re.fullmatch(r"(\.old_)?step_(\d+)", path.name), path) for path in folder.glob("*")]
+    states = [(int(match[2]), match[1] is None, path) for match, path in names if match]
+    for step, _, path in sorted(states, reverse=True):
+        yield step, path
+
+
+def _is_good(path: Path) -> bool:
+    try:
+        verify(path)
+        _read_state(path)
+    except BadCheckpoint:
+        return False
+    return True
+
+
+def _entry(path: Path) -> dict[str, Any] | None:
+    """A file as the manifest lists it; nothing else is opened."""
+    return {"size": path.stat().st_size, "sha256": sha256(path)} if path.is_file() else None
+
+
+def _read_state(path: Path) -> State:
+    try:
+        state = parse((path / STATE).read_text(encoding="utf-8"), State, str(path / STATE))
+    except CompetitionError as error:
+        raise BadCheckpoint(*error.lines) from error
+    if state.step != int(path.name.rpartition("_")[2]):
+        raise BadCheckpoint(f"{path}: is the state of step {state.step}")
+    return state
+
+
+def _load(path: Path, training: Training) -> None:
+    content = weights.read(path / MODEL)
+    saved = safetensors.torch.load_file(path / OPTIMIZER)
     weights.load_state(training.model, content.weights, str(path))
     weights.load_state(training.ema, content.ema, str(path))
-    saved = safetensors.torch.load_file(path / "optim.safetensors")
     state: dict[int, dict[str, Tensor]] = {}
     for index, (name, parameter) in enumerate(training.model.named_parameters()):
         keys = [key for key in saved if key.rpartition(".")[0] == name]
         state[index] = {key.rpartition(".")[2]: _in_layout_of(parameter, saved[key]) for key in keys}
     groups = training.optimizer.state_dict()["param_groups"]
     training.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    return content.description.step
 
 
 def _in_layout_of(parameter: nn.Parameter, saved: Tensor) -> Tensor:
@@ -109,28 +304,6 @@ def _optimizer_tensors(training: Training) -> dict[str, Tensor]:
     }
 
 
-def _newest_first(folder: Path) -> Iterator[Path]:
-    # By the step in the name, never by time: clocks are set back.
-    yield from sorted(folder.glob("step_*"), reverse=True)
-
-
-def _verify(path: Path) -> None:
-    """Raise BadCheckpoint unless every file of the manifest, and no other, is there with its size and hash."""
-    try:
-        manifest = json.loads((path / "MANIFEST.json").read_bytes())
-        present = {entry.name for entry in path.iterdir()} - {"MANIFEST.json"}
-        if present != set(manifest):
-            raise BadCheckpoint(f"{path}: files differ from its manifest. It is skipped")
-        for name, expected in manifest.items():
-            if (path / name).stat().st_size != expected["size"] or sha256(path / name) != expected["sha256"]:
-                raise BadCheckpoint(f"{path / name}: damaged, its hash differs from the manifest. It is skipped")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BadCheckpoint(f"{path}: manifest cannot be read ({error}). It is skipped") from error
-
-
-def _clean(folder: Path) -> None:
-    """Delete older states and what a killed process left half-written."""
-    for path in list(_newest_first(folder))[KEEP:]:
-        remove_folder(path)
-    for leftover in [*folder.glob(".tmp_*"), *folder.glob(".del_*")]:
-        remove_folder(leftover)
+def _size(tensors: Iterable[Tensor]) -> int:
+    """Bytes of a safetensors file."""
+    return sum(tensor.nbytes + 128 for tensor in tensors)  # a header names each tensor, its type and shape

@@ -204,6 +204,8 @@ def _validate(schema: type[Schema], data: Any, lines: Lines, origin: str) -> Sch
     except ValidationError as error:
         details: dict[KeyPath, ErrorDetails] = {}
         for detail in error.errors():
+            if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
+                continue  # pydantic counts only the items that are right; the wrong ones have lines of their own
             path, _ = _locate(detail["loc"], schema)
             # A value that fits no member of a union has one error for each; they make one line.
             messages = [details[path]["msg"], detail["msg"]] if path in details else [detail["msg"]]

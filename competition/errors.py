@@ -73,6 +73,12 @@ class Stopped(CompetitionError):
     code = 7
 
 
+class LostPeer(CompetitionError):
+    """Another process of the same run has ended or does not answer."""
+
+    code = 8
+
+
 class OutOfMemory(CompetitionError):
     """Not enough memory on the CPU or the GPU."""
 
@@ -113,6 +119,12 @@ def _as_error(error: BaseException) -> CompetitionError:
             return StorageError(f"{error.filename}: {error.strerror}. Check the path and its permissions")
         case MemoryError():
             return OutOfMemory("memory: exhausted. Use a smaller batch, patch or --tile")
+    # torch raises these wherever the main thread is when it hears of a worker.
+    if "DataLoader worker" in str(error):
+        cause = "data.workers: a process that cuts patches was killed, mostly for lack of memory"
+        return OutOfMemory(f"{cause}. Use fewer, or store: disk")
+    if "DataLoader timed out" in str(error):
+        return StorageError(f"data.workers: {error}. See whether the disk of the pictures answers")
     # torch.OutOfMemoryError by name: the lowest floor knows no torch.
     if type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error):
         return OutOfMemory(f"memory: {str(error).splitlines()[0]}. Use a smaller batch, patch or --tile")

@@ -1,19 +1,30 @@
 """What the YAML of a training run may say; the defaults are the winning recipe."""
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
-from competition.config import Config
+from competition.clipping import ClipConfig
+from competition.config import Config, parse
 from competition.data.preparation import StoreKind
 from competition.data.sampling import SamplingConfig, UniformConfig
 from competition.data.synthesis import SynthesizeConfig
+from competition.errors import UsageError
 from competition.losses import LossConfig, MSEConfig
 from competition.metrics import MetricConfig
 from competition.models import ModelConfig
 from competition.models.rrdbnet import RRDBNetConfig
-from competition.optim import OptimizerConfig, ScheduleConfig
+from competition.optim import OptimizerConfig
+from competition.schedules import MultiStepConfig, ScheduleConfig
+
+# Where the data lies, who cuts it, what is written when: nothing of that changes the result.
+_ELSEWHERE: Any = {
+    **dict.fromkeys(("runs", "recompute", "save_every", "log_every", "timeout", "trackers"), True),
+    "data": {"root", "store", "cache", "workers"},
+}
 
 
 class DataConfig(Config):
@@ -46,14 +57,44 @@ class DataConfig(Config):
 
 
 class StageConfig(Config):
-    """Patch size and batch from a step on."""
+    """What changes from a step on; keys that are not given stay as they were."""
 
     from_step: int = Field(ge=1)
     """First optimiser step of the stage."""
-    high_patch: int = Field(ge=8)
+    high_patch: int | None = Field(None, ge=8)
     """Side of a high patch in pixels."""
-    batch: int = Field(ge=1)
+    batch: int | None = Field(None, ge=1)
     """Patches per optimiser step, over all processes."""
+    accumulate: int | None = Field(None, ge=1)
+    """Parts a process cuts its patches of a step into."""
+    loss: LossConfig | None = None
+    """What is minimised."""
+    lr: float | None = Field(None, gt=0, le=1)
+    """Learning rate that the schedule multiplies."""
+    schedule: ScheduleConfig | None = None
+    """A schedule of its own, whose steps count from the stage's first one to the next such stage."""
+    ema: float | None = Field(None, ge=0, lt=1)
+    """Decay of the averaged weights."""
+
+
+class Stage(NamedTuple):
+    """Everything that holds from step `first` to step `last` - 1."""
+
+    first: int
+    last: int
+    high_patch: int
+    batch: int
+    accumulate: int
+    loss: LossConfig
+    lr: float
+    schedule: ScheduleConfig
+    schedule_first: int
+    schedule_steps: int
+    ema: float
+
+    def rate(self, step: int) -> float:
+        """The learning rate of an optimiser step of this stage."""
+        return self.lr * self.schedule.factor(step - self.schedule_first, self.schedule_steps)
 
 
 class Experiment(Config):
@@ -73,17 +114,34 @@ class Experiment(Config):
     """Take from `pretrained` what fits and start the rest from scratch."""
     loss: LossConfig = MSEConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
+    schedule: ScheduleConfig = MultiStepConfig()
+    clip: ClipConfig | None = None
+    """How gradients are kept small, or null."""
     steps: int = Field(1_000_000, ge=1)
     """Optimiser steps."""
     batch: int = Field(16, ge=1)
     """Patches per optimiser step, over all processes."""
     stages: tuple[StageConfig, ...] = ()
-    """Other patch sizes and batches from later steps on, in order."""
+    """What changes at later steps, in order."""
     ema: float = Field(0.999, ge=0, lt=1)
     """Decay of the averaged weights, which validation and inference use."""
-    precision: Literal["no", "bf16"] = "no"
-    """Mixed precision of training: no (float32) or bf16."""
+    accumulate: int = Field(1, ge=1)
+    """Parts a process cuts its patches of a step into, where memory does not hold them at once."""
+    recompute: bool = False
+    """Activation checkpointing: keep less of the forward pass and compute it again for the gradients, which are the
+    same. Takes a third longer."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision of training: no (float32), bf16, or fp16 (GPU only)."""
+    tf32: bool = True
+    """Let GPUs that can multiply float32 in TF32, as PyTorch does by default in convolutions."""
+    compile: bool = False
+    """Let torch.compile make kernels for the network; the first steps take minutes. Gains nothing on a CPU."""
+    skip: int = Field(10, ge=0)
+    """Steps in a row that are left out because a value is not finite, before the run stops."""
+    timeout: int = Field(600, ge=1)
+    """Seconds after which a process that does not answer ends the run."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Where Accelerate sends curves beside metrics.jsonl; the last two need their package and account."""
     validate_every: int = Field(5_000, ge=1)
     """Steps between validations on whole frames."""
     save_every: int = Field(1_000, ge=1)
@@ -95,16 +153,43 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _stages_fit(self) -> "Experiment":
+        starts = [stage.from_step for stage in self.stages]
+        if starts != sorted(set(starts)) or (starts and starts[-1] >= self.steps):
+            raise ValueError(f"stages begin at steps {starts}, which do not follow each other below {self.steps}")
         for number, stage in enumerate(self.all_stages()):
             if stage.high_patch % self.model.scale:
                 key = f"stages.{number - 1}.high_patch" if number else "data.high_patch"
                 raise ValueError(f"{key} {stage.high_patch} is no multiple of the scale {self.model.scale}")
-        starts = [stage.from_step for stage in self.stages]
-        if starts != sorted(set(starts)):
-            raise ValueError(f"stages begin at steps {starts}, which do not follow each other")
         return self
 
-    def all_stages(self) -> list[StageConfig]:
-        """The stages from step 0 on; the first has `data.high_patch` and `batch`."""
-        first = StageConfig.model_construct(from_step=0, high_patch=self.data.high_patch, batch=self.batch)
-        return [first, *self.stages]
+    def all_stages(self) -> list[Stage]:
+        """The stages one after the other, from step 0 to `steps`."""
+        settings: dict[str, Any] = {
+            key: getattr(self, key) for key in ("batch", "accumulate", "loss", "schedule", "ema")
+        }
+        settings |= {"high_patch": self.data.high_patch, "lr": self.optimizer.lr}
+        ends = [*(stage.from_step for stage in self.stages), self.steps]
+        schedules = [0, *(stage.from_step for stage in self.stages if stage.schedule), self.steps]
+        stages = [self._stage(0, ends[0], schedules, settings)]
+        for change, last in zip(self.stages, ends[1:], strict=True):
+            settings |= {key: value for key, value in change if key in settings and value is not None}
+            stages.append(self._stage(change.from_step, last, schedules, settings))
+        return stages
+
+    def _stage(self, first: int, last: int, schedules: Sequence[int], settings: dict[str, Any]) -> Stage:
+        begin = max(start for start in schedules if start <= first)
+        end = min(start for start in schedules if start > first)
+        return Stage(first=first, last=last, schedule_first=begin, schedule_steps=end - begin, **settings)
+
+    def identity(self) -> dict[str, Any]:
+        """All keys that change the result, as plain values."""
+        return self.model_dump(mode="json", exclude=_ELSEWHERE)
+
+
+def complete(identity: dict[str, Any]) -> dict[str, Any]:
+    """An older `identity` with the defaults of keys that have come since; as it is where keys have gone."""
+    with_root = {**identity, "data": {"root": ".", **identity["data"]}}
+    try:
+        return parse(json.dumps(with_root), Experiment, "experiment.json").identity()
+    except UsageError:
+        return identity

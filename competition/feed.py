@@ -1,8 +1,11 @@
 """What a training run is fed with: its prepared pairs, what of them is held out, and its batches."""
 
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from competition.data.likeness import SAME_SCENE
 from competition.data.lookalikes import lookalikes
@@ -19,37 +22,45 @@ class Contest(NamedTuple):
     training: list[Prepared]
     validation: list[Prepared]
     split: Split
+    left_out: list[Pair]
+    """Synthetic pairs that show a scene of the validation."""
 
     def warnings(self) -> list[str]:
         """A line for every validation picture whose scene is in training too."""
         leaks = [near for near in self.split.nearest if near.likeness >= SAME_SCENE]
-        return [f"{near.name} in validation and {near.other} in training show one scene" for near in leaks]
+        lines = [f"{near.name} in validation and {near.other} in training show one scene" for near in leaks]
+        if self.left_out:
+            lines.append(f"{len(self.left_out)} synthetic pairs show scenes of the validation and are left out")
+        return lines
 
 
-def prepare_pairs(experiment: Experiment, verify: bool = False) -> int:
+def prepare_pairs(experiment: Experiment, verify: bool = False, wait: bool = False) -> int:
     """Bring the store of an experiment up to date, as `preparation.prepare` does; returns the number of pairs."""
     data, scale, folder = _place(experiment)
     pairs = find_pairs(data.root, scale)
     everything = pairs + _synthetic(experiment)
-    prepare(everything, scale, folder, pixels=data.store == "disk", verify=verify)
-    lookalikes(open_store(pairs, scale, folder), folder)
+    prepare(everything, scale, folder, data.store == "disk", verify, wait)
+    lookalikes(open_store(everything, scale, folder), folder)
     return len(everything)
 
 
 def open_contest(experiment: Experiment) -> Contest:
     """The prepared pairs of an experiment, and which of them it holds out."""
     data, scale, folder = _place(experiment)
-    prepared = open_store(find_pairs(data.root, scale), scale, folder)
-    names, matrix = [one.pair.name for one in prepared], lookalikes(prepared, folder)
+    pairs = open_store(find_pairs(data.root, scale), scale, folder)
+    synthetic = open_store(_synthetic(experiment), scale, folder)
+    likeness = lookalikes(pairs + synthetic, folder)
+    names, matrix = [one.pair.name for one in pairs], likeness[: len(pairs), : len(pairs)]
     if isinstance(data.validation, Path):
         split = hold_out_listed(names, matrix, data.root / data.validation)
     else:
-        difficulty = {one.pair.name: float(one.fact("difficulty").mean()) for one in prepared}
+        difficulty = {one.pair.name: float(one.fact("difficulty").mean()) for one in pairs}
         split = hold_out_fold(names, matrix, difficulty, data.validation, data.fold, experiment.seed)
-    held_out = set(split.validation)
-    training = [one for one in prepared if one.pair.name not in held_out]
-    validation = [one for one in prepared if one.pair.name in held_out]
-    return Contest(training + open_store(_synthetic(experiment), scale, folder), validation, split)
+    held = np.isin(names, split.validation)
+    leaking = np.any(likeness[len(pairs) :, : len(pairs)][:, held] >= SAME_SCENE, axis=1)
+    training = [*compress(pairs, ~held), *compress(synthetic, ~leaking)]
+    left_out = [one.pair for one in compress(synthetic, leaking)]
+    return Contest(training, list(compress(pairs, held)), split, left_out)
 
 
 def open_patches(experiment: Experiment, prepared: Sequence[Prepared], share: Share) -> Patches:
@@ -58,7 +69,7 @@ def open_patches(experiment: Experiment, prepared: Sequence[Prepared], share: Sh
     pictures = sources(data.store, prepared)
     sizes = [picture.size for picture in pictures]
     sampling = data.sampling.build(sizes, lambda: [one.fact("difficulty") for one in prepared])
-    stages = [Stage(s.from_step, s.high_patch // scale, s.batch) for s in experiment.all_stages()]
+    stages = [Stage(s.first, s.high_patch // scale, s.batch) for s in experiment.all_stages()]
     photometry = Photometry(data.channel_shuffle, data.gain)
     return Patches(pictures, sampling, stages, scale, experiment.seed, photometry, share)
 

@@ -1,16 +1,27 @@
 """Files and folders that appear whole or not at all."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
 import platform
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 from competition.errors import StorageError
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+T = TypeVar("T")
+
+
+def on_disk(kind: str, path: Path, act: Callable[..., T], *arguments: Any) -> T:
+    """Every change to a disk is made here, one system call at a time: tests count them and make each one fail."""
+    return act(*arguments)
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -21,47 +32,109 @@ def write_atomic(path: Path, content: bytes) -> None:
     """
     # Without the name itself, which may already be as long as the disk allows.
     temporary = path.with_name(f".tmp_{os.getpid()}_{threading.get_ident()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_synced(temporary, content)
-        os.replace(temporary, path)
+    with named(path, len(content)):
+        make_folder(path.parent)
+        with undone(temporary):
+            write_synced(temporary, content)
+            rename(temporary, path)
         sync_folder(path.parent)
-    except OSError as error:
-        error.filename = str(path)  # the user knows nothing of the temporary file
-        raise
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
 
 
 def write_synced(path: Path, content: bytes) -> None:
     """Write `content` to `path` and wait until the disk has it."""
-    with open(path, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    with on_disk("create", path, open, path, "wb", 0) as file:
+        rest = memoryview(content)
+        while rest:  # the system may take less than it is given
+            rest = rest[on_disk("write", path, file.write, rest) :]
+        on_disk("fsync", path, os.fsync, file.fileno())
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and the parents it lacks, and wait until the disk has their names."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    with named(path):
+        try:
+            on_disk("mkdir", path, os.mkdir, path)
+        except FileExistsError:  # made by another process meanwhile
+            if not path.is_dir():
+                raise
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:
     """Wait until the disk has the entries (names) of a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        on_disk("fsync", path, os.fsync, descriptor)
     finally:
         os.close(descriptor)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Rename a file or folder in one step; a file that stands at `target` is replaced."""
+    on_disk("rename", target, os.replace, source, target)
 
 
 def remove_folder(path: Path) -> None:
     """Delete a folder so that no half of it is ever seen under its own name."""
     doomed = path.with_name(f".del_{path.name}_{os.getpid()}")
-    os.rename(path, doomed)
-    shutil.rmtree(doomed)
+    with named(path):
+        delete(doomed)  # of a killed process that had the same number
+        rename(path, doomed)
+        delete(doomed)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, or a folder with all it holds, where there is one."""
+    if path.is_dir() and not path.is_symlink():
+        for entry in path.iterdir():
+            delete(entry)
+        on_disk("rmdir", path, os.rmdir, path)
+    elif os.path.lexists(path):
+        on_disk("unlink", path, os.unlink, path)
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left half-written or half-deleted in a folder that nobody else writes to."""
+    with named(folder):
+        for leftover in [*folder.glob(".tmp_*"), *folder.glob(".del_*")]:
+            delete(leftover)
+
+
+@contextlib.contextmanager
+def undone(temporary: Path) -> Iterator[None]:
+    """Delete `temporary` when the block that writes it fails, as far as the disk allows."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            delete(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def named(path: Path, needed: int = 0) -> Iterator[None]:
+    """Let errors of the disk name `path` (its user knows nothing of temporary files) and the room that is lacking."""
+    try:
+        yield
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        if error.errno in NO_ROOM:
+            error.strerror = f"{error.strerror}: {needed:,} bytes needed, {_free(path.parent):,} free"
+        raise
+
+
+def _free(folder: Path) -> int:
+    """Free bytes of the disk that holds a folder, or will hold it."""
+    return shutil.disk_usage(next(place for place in (folder, *folder.absolute().parents) if place.exists())).free
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Raise StorageError unless the disk that holds `folder` has `needed` bytes free."""
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
+    """Make `folder`; raise StorageError unless its disk has `needed` bytes free."""
+    make_folder(folder)
+    free = _free(folder)
     if free < needed:
         raise StorageError(f"{folder}: needs {needed:,} bytes, {free:,} are free. Free some space or write elsewhere")
 
@@ -82,15 +155,15 @@ def sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, wait: bool = False) -> Iterator[None]:
     """Hold a folder for this process alone; the system lets go of it when the process ends, however it ends.
 
-    Raises StorageError that names the process which holds it.
+    With `wait`, until it is free; else raises StorageError that names the process which holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     with open(folder / ".lock", "a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read() or "another process"

@@ -52,7 +52,7 @@ def _of_run(run: Path) -> Iterator[Ingredient]:
     for line in skipped:
         console.print(f"warning: {line}")
     for state in states:
-        path = state / checkpoints.WEIGHTS
+        path = state / checkpoints.MODEL
         description = weights.read(path).description
         yield Ingredient(f"{run}: step {description.step}, averaged", path, "ema", description)
         yield Ingredient(f"{run}: step {description.step}, not averaged", path, "weights", description)

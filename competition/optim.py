@@ -1,10 +1,10 @@
-"""The optimiser, the learning rate as a function of the step, and the moving average of the weights."""
+"""The optimiser and the moving average of the weights."""
 
 from collections.abc import Iterable
 from typing import Annotated
 
 import torch
-from pydantic import Field, NonNegativeInt
+from pydantic import Field
 from torch import nn
 
 from competition.config import Config
@@ -16,26 +16,13 @@ class OptimizerConfig(Config):
     """Adam; Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015."""
 
     lr: float = Field(1e-4, gt=0, le=1)
-    """Learning rate before any milestone."""
+    """Learning rate that the schedule multiplies."""
     betas: tuple[Decay, Decay] = (0.9, 0.99)
     """Decay of the first and second moment."""
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Adam:
-        # foreach=False would be slower and fused=True is not on every device; the default picks per device.
-        return torch.optim.Adam(parameters, lr=self.lr, betas=self.betas)
-
-
-class ScheduleConfig(Config):
-    """MultiStepLR as a pure function of the optimiser step, so that resumes and processes cannot shift it."""
-
-    milestones: tuple[NonNegativeInt, ...] = (200_000, 400_000, 600_000, 800_000)
-    """Steps from which the rate is multiplied once more by `gamma`."""
-    gamma: float = Field(0.5, gt=0, le=1)
-    """Factor at each milestone."""
-
-    def factor(self, step: int) -> float:
-        """What the learning rate is multiplied with during optimiser step `step` (the first step is 0)."""
-        return self.gamma ** sum(step >= milestone for milestone in self.milestones)
+        """The optimiser of parameters that are on their device already; one pass over them a step."""
+        return torch.optim.Adam(parameters, lr=self.lr, betas=self.betas, fused=True)
 
 
 @torch.no_grad()

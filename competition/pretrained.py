@@ -5,18 +5,14 @@ A foreign file may hold its tensors bare, under `params` or under `params_ema`; 
 
 import os
 import re
-import warnings
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from torch import Tensor, nn
 
-from competition import weights
+from competition import foreign, weights
 from competition.config import suggest
 from competition.download import download
 from competition.errors import ArgumentParser, BadCheckpoint, UsageError, run_command
@@ -102,8 +98,6 @@ _RENAMED = {
     r"HRconv\.": "conv_hr.",
 }
 
-_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
 
 def main(arguments: Sequence[str]) -> None:
     """The command line: NAME, or nothing for the table."""
@@ -152,8 +146,9 @@ def state_for(source: str, model: ModelConfig) -> weights.State:
     path = locate(source)
     if path.suffix == ".safetensors":
         content = weights.read(path)
-        return _plain(content.ema or content.weights, path)
-    return _read_foreign(path, model)[0]
+        state = content.ema or content.weights
+        return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    return _state_of(path, model)[0]
 
 
 def fetch(
@@ -211,55 +206,20 @@ def _verify(name: str, path: Path, expected: str | None) -> None:
 
 
 def _convert(model: RRDBNetConfig, path: Path, target: Path) -> None:
-    state, part = _read_foreign(path, model)
+    state, part = _state_of(path, model)
     network = model.build()
     print(f"{weights.load_state(network, state, str(path))}, taken from {part}")
     content = weights.Weights(network.state_dict(), {}, weights.Description(model=model))
     write_atomic(target, weights.encode(content))
 
 
-def _read_foreign(path: Path, model: ModelConfig) -> tuple[weights.State, str]:
-    """The tensors of a .pth under `model`'s names, float32 and finite, and the part of the file they were in."""
-    content, part = _unpickle(path), "the top level"
-    for key in ("params_ema", "params"):
-        if isinstance(content.get(key), dict):
-            content, part = dict(dict.items(content[key])), key
-            break
-    state: weights.State = {}
-    for name, tensor in content.items():
-        if not (isinstance(name, str) and re.fullmatch(r"[\w.]{1,200}", name, re.ASCII)):
-            raise BadCheckpoint(f"{path}: {repr(name)[:80]} is no parameter's name. Choose a file with weights only")
-        state[_our_name(name, model)] = tensor
+def _state_of(path: Path, model: ModelConfig) -> tuple[weights.State, str]:
+    """The tensors of a foreign file under `model`'s names, and the part of the file they were in."""
+    content, part = foreign.read(path)
+    state = {_our_name(name, model): tensor for name, tensor in content.items()}
     if len(state) < len(content):
         raise BadCheckpoint(f"{path}: holds a parameter under two names. Choose a file with weights only")
-    return _plain(state, path), part
-
-
-def _unpickle(path: Path) -> dict[Any, Any]:
-    """A dictionary read without running anything of the file; its values may still be of any harmless type."""
-    try:
-        _require_uncompressed(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # Said explicitly: TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD changes only calls that leave it to the default.
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        # By the type's own method: a pickle can give an OrderedDict attributes that hide its methods.
-        return dict(dict.items(content))
-    except BadCheckpoint:
-        raise
-    except Exception as error:  # A damaged or hostile file can raise anything.
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        cause = f"it asks for {named[1]}" if named else type(error).__name__
-        advice = "Nothing in it was run; delete it or choose a file with weights only"
-        raise BadCheckpoint(f"{path}: not a dictionary of tensors ({cause}). {advice}") from error
-
-
-def _require_uncompressed(path: Path) -> None:
-    # torch.save never compresses, and torch.load inflates: a few kilobytes could fill the memory.
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if sum(member.file_size for member in archive.infolist()) > path.stat().st_size:
-                raise BadCheckpoint(f"{path}: a compressed archive. Save it again with torch.save")
+    return state, part
 
 
 def _our_name(name: str, model: ModelConfig) -> str:
@@ -268,26 +228,6 @@ def _our_name(name: str, model: ModelConfig) -> str:
     for old, new in _RENAMED.items() if isinstance(model, RRDBNetConfig) else ():
         name = re.sub(f"^{old}", new, name)
     return name
-
-
-def _plain(state: weights.State, path: Path) -> weights.State:
-    """The tensors as float32; raises BadCheckpoint for one that is not dense, floating, on the CPU and finite."""
-    for name, tensor in state.items():
-        if fault := _fault(tensor):
-            raise BadCheckpoint(f"{path}: {name} is {fault}. Choose a file with weights only")
-    return {name: tensor.detach().float() for name, tensor in state.items()}
-
-
-def _fault(tensor: object) -> str | None:
-    # An unpickled tensor can carry attributes that hide its methods.
-    if not isinstance(tensor, Tensor) or type(tensor) not in (Tensor, nn.Parameter) or vars(tensor):
-        return f"not a plain tensor but {type(tensor).__name__}"
-    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.dtype not in _FLOATS:
-        return f"not dense floating numbers but {tensor.layout} {tensor.dtype} on {tensor.device}"
-    # Overlapping elements let a small file stand for a huge tensor.
-    if tensor.nbytes > tensor.untyped_storage().nbytes():
-        return "larger than its data"
-    return None if tensor.float().isfinite().all() else "not finite"
 
 
 # ---- table ----------------------------------------------------------------------------------------------------------

@@ -1,8 +1,11 @@
 """A run's folder: the record of what it is, refused when it changes, and its log."""
 
+import contextlib
+import hashlib
 import json
 import platform
 import subprocess
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,31 +15,42 @@ from accelerate import Accelerator
 from competition.config import differences
 from competition.errors import BadCheckpoint
 from competition.files import write_atomic
+from competition.images import Bytes
 from competition.progress import console
 
+# Trackers of Accelerate that can show pictures, and what they must be told of their layout.
+SHOWING: dict[str, dict[str, str]] = {"tensorboard": {"dataformats": "NHWC"}, "wandb": {}}
 
-def record(run: Path, config: dict[str, Any], data: dict[str, str], write: bool) -> None:
+
+def record(
+    run: Path, config: dict[str, Any], data: dict[str, str], complete: Callable[[dict[str, Any]], Any], write: bool
+) -> str:
     """Write RUN/experiment.json, or compare with the one that stands there once the run has saved a state.
 
     `config` and `data` (fingerprints) are what the result depends on: raises BadCheckpoint with every difference. Git
-    commit and package versions are noted once, for people. All processes compare, one of them writes.
+    commit and package versions are noted once, for people. All processes compare, one of them writes. `complete` adds
+    to a recorded configuration the keys that did not exist when it was written. Returns the SHA-256 of the
+    configuration that the run began with.
     """
     path = run / "experiment.json"
+    identity = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
     if not path.exists() or not (run / "checkpoints").exists():
         if write:
-            note = {"config": config, "data": data, "commit": _commit(), "versions": _versions()}
+            note = {"config": config, "sha256": identity, "data": data, "commit": _commit(), "versions": _versions()}
             write_atomic(path, json.dumps(note, indent=1).encode())
-        return
+        return identity
     recorded = read_record(run)
-    changes = differences(recorded.config, config) + differences(recorded.data, data, "data.")
+    changes = differences(complete(recorded.config), config) + differences(recorded.data, data, "data.")
     if changes:
         raise BadCheckpoint(f"{path}: the run is another experiment: {'; '.join(changes)}. Choose another name=…")
+    return recorded.sha256
 
 
 class Record(NamedTuple):
-    """What a run depends on: its configuration but for places, and the fingerprints of its data."""
+    """What a run depends on: its configuration, the hash of the one it began with, and fingerprints of its data."""
 
     config: dict[str, Any]
+    sha256: str
     data: dict[str, str]
 
 
@@ -45,7 +59,7 @@ def read_record(run: Path) -> Record:
     path = run / "experiment.json"
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))
-        return Record(dict(recorded["config"]), dict(recorded["data"]))
+        return Record(dict(recorded["config"]), str(recorded["sha256"]), dict(recorded["data"]))
     except OSError as error:
         raise BadCheckpoint(f"{path}: {error.strerror}. Give the folder of a run") from error
     except (ValueError, KeyError, TypeError) as error:
@@ -67,25 +81,47 @@ def _commit() -> str | None:
 
 
 class Log:
-    """metrics.jsonl, one object a line, and the trackers beside it; lines after the resumed step are dropped."""
+    """metrics.jsonl, one object a line, and the trackers beside it; lines after the resumed step are dropped.
+
+    A disk that refuses a line costs the line and one warning: training goes on.
+    """
 
     def __init__(self, accelerator: Accelerator, path: Path, step: int) -> None:
         self.accelerator = accelerator
         self.path = path
+        self._warned = False
         lines = [line for line in read_log(path) if line["step"] <= step]
         self._validated = {line["step"] for line in lines if "psnr" in line}
         if accelerator.is_main_process:
             write_atomic(path, "".join(json.dumps(line) + "\n" for line in lines).encode())
-        accelerator.init_trackers("tensorboard")
+        accelerator.init_trackers("competition", init_kwargs={"wandb": {"name": path.parent.name}})
 
     def write(self, step: int, **values: float) -> None:
         """Append one line; on the main process only."""
-        if self.accelerator.is_main_process:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": step, **values}) + "\n")
-        self.accelerator.log(values, step=step)
+        with self._warning():
+            if self.accelerator.is_main_process:
+                with open(self.path, "a", encoding="utf-8") as file:
+                    file.write(json.dumps({"step": step, **values}) + "\n")
+            self.accelerator.log(values, step=step)
         if not console.is_terminal:
             say(self.accelerator, f"step {step} " + " ".join(f"{key} {value:.5g}" for key, value in values.items()))
+
+    def show(self, step: int, pictures: dict[str, Bytes]) -> None:
+        """Give uint8 RGB pictures (H, W, 3) by name to the trackers that show pictures."""
+        with self._warning():
+            for tracker in self.accelerator.trackers:
+                if tracker.name in SHOWING:
+                    batches = {name: picture[None] for name, picture in pictures.items()}
+                    tracker.log_images(batches, step=step, **SHOWING[tracker.name])
+
+    @contextlib.contextmanager
+    def _warning(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self._warned:
+                say(self.accelerator, f"warning: {self.path}: {error}. Training goes on; its log has holes")
+            self._warned = True
 
     def validated(self, step: int) -> bool:
         """Whether the run had validated at this step when it was resumed."""

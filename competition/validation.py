@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from competition.data.sources import Source
 from competition.ensemble import enlarge
-from competition.images import quantize, to_tensor
+from competition.images import Bytes, quantize, to_tensor
 from competition.metrics import MetricConfig
+from competition.models.bicubic import Bicubic
 
 
 def scores(
@@ -30,3 +32,15 @@ def scores(
         prediction = enlarge(network, to_tensor(pair.low).to(device), pair.scale)
         result[index] = metric.psnr(quantize(prediction, 8), pair.high)
     return result
+
+
+def comparison(network: nn.Module, picture: Source, device: torch.device, side: int = 64) -> Bytes:
+    """Bicubic, network and truth side by side, uint8 RGB: the middle `side` low pixels of a picture, or all it has."""
+    pair = picture.whole()
+    low, high, scale = pair.low, pair.high, pair.scale
+    height, width = (min(side, length) for length in low.shape[:2])
+    top, left = (low.shape[0] - height) // 2, (low.shape[1] - width) // 2
+    crop = to_tensor(low[top : top + height, left : left + width]).to(device)
+    enlarged = [quantize(enlarge(one, crop, scale), 8) for one in (Bicubic(scale), network)]
+    truth = high[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
+    return np.concatenate([*enlarged, truth], axis=1)

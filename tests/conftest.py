@@ -4,17 +4,18 @@ import os
 
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read by torch when it is imported: all tests, processes too, run on the CPU
 
+import random
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
 
-import cv2
-import numpy as np
+import drawn
 import pytest
 import torch
 
-from competition.images import Bytes, write_png
+from competition.images import Bytes
 
 Texture = Callable[..., Bytes]
 Contest = Callable[..., Path]
@@ -38,32 +39,36 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def texture() -> Texture:
     """texture(seed, height=96, width=96): random structure at every size, as in photographs."""
+    return drawn.texture
 
-    def make(seed: int, height: int = 96, width: int = 96) -> Bytes:
-        generator = np.random.default_rng(seed)
-        picture = np.zeros((height, width, 3))
-        for blur in (1.2, 2.5, 5, 10, 20):
-            octave = cv2.GaussianBlur(generator.normal(size=(height, width, 3)), (0, 0), blur)
-            picture += octave / octave.std() * blur**0.5
-        return np.asarray((128 + 35 * picture / picture.std()).clip(0, 255).round(), np.uint8)
+
+@pytest.fixture
+def contest(tmp_path: Path) -> Contest:
+    """contest(count=3, scale=4): a folder with train/lr and train/hr pairs 000.png, 001.png, … (area mean)."""
+
+    def make(count: int = 3, scale: int = 4) -> Path:
+        return drawn.draw_contest(tmp_path / "contest", count, scale)
 
     return make
 
 
 @pytest.fixture
-def contest(tmp_path: Path, texture: Texture) -> Contest:
-    """contest(count=3, scale=4): a folder with train/lr and train/hr pairs 000.png, 001.png, … (area mean)."""
+def in_memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is such a disk, for tests that write and sync thousands of files."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=memory) as folder:
+        yield Path(folder)
 
-    def make(count: int = 3, scale: int = 4) -> Path:
-        root = tmp_path / "contest"
-        for number in range(count):
-            high = texture(number)
-            low = cv2.resize(high, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_AREA)
-            write_png(root / "train/hr" / f"{number:03d}.png", high)
-            write_png(root / "train/lr" / f"{number:03d}.png", np.asarray(low, np.uint8))
-        return root
 
-    return make
+@pytest.fixture
+def seed() -> int:
+    """Another one each time; a test that fails shows it, and SEED=… in the environment repeats it."""
+    chosen = int(os.environ.get("SEED", random.randrange(2**32)))
+    print(f"SEED={chosen}")
+    return chosen
 
 
 @pytest.fixture

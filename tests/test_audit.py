@@ -33,7 +33,7 @@ from competition.analysis.inspect import inspect
 from competition.analysis.report import Report
 from competition.audit import main as audit
 from competition.data.degrade import Degradation, degrade
-from competition.data.exclusions import read_exclusions, write_exclusions
+from competition.data.exclusions import add_exclusions, read_exclusions
 from competition.demo import draw_contest
 from competition.errors import BadInput, UsageError
 from competition.images import Bytes, encode_png, read_rgb, read_rgb_and_notes, write_png
@@ -635,9 +635,13 @@ def test_what_the_fix_list_names_is_left_out_of_the_next_audit(contest: Contest)
     assert read_exclusions(listed) == {"001.png", "002.png", "004.jpg", "004.png"}
     assert re.search(r"^# .*/lr/001.png: empty file\n001.png$", listed.read_text(), re.MULTILINE)
     audit([str(root)])
+    before = listed.read_text() + "# asked the owner\nnot_there.png"
+    listed.write_text(before)
     (root / "train/lr/005.png").write_bytes(b"")
-    with pytest.raises(BadInput):
+    with pytest.raises(BadInput, match="the faulty pairs are listed"):
         audit([str(root), "--fix-list", str(listed)])
+    assert listed.read_text().startswith(before + "\n# ")
+    listed.write_text(listed.read_text().replace("not_there.png\n", ""))
     assert read_exclusions(listed) == {"001.png", "002.png", "004.jpg", "004.png", "005.png"}
 
 
@@ -645,7 +649,7 @@ def test_what_the_fix_list_names_is_left_out_of_the_next_audit(contest: Contest)
 def test_any_name_survives_the_list(causes: dict[str, list[str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "excluded.txt")
-        write_exclusions(path, causes)
+        add_exclusions(path, causes)
         assert read_exclusions(path) == set(causes)
 
 
@@ -654,6 +658,8 @@ def test_a_list_written_by_hand_is_understood(tmp_path: Path) -> None:
     path.write_bytes(b'# why\r\n\r\na b#c.png\r\n"#1.png"\nlast.png')
     assert read_exclusions(path) == {"a b#c.png", "#1.png", "last.png"}
     assert read_exclusions(tmp_path / "none.txt") == set()
+    path.write_bytes(b"\xef\xbb\xbffirst.png\n")  # as some editors begin a file
+    assert read_exclusions(path) == {"first.png"}
     path.write_text('"open.png\n')
     with pytest.raises(BadInput, match=r"excluded.txt:1: not a JSON string"):
         read_exclusions(path)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate.commands.config.config_args import load_config_from_file
 
 from competition.config import load
 from competition.experiment import Experiment
@@ -29,6 +30,23 @@ def test_every_make_target_and_link_exists(page):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"make {target}"
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data: {root: data/contest, high_patch: 64}",
+        "data: {high_patch: 64, root: data/contest }  # here",
+        "data:\n  # where\n  high_patch: 64\n  root: 'data/contest'  # here\nbatch: 4",
+        'data:\n    root: "data/contest"',
+    ],
+)
+def test_make_takes_the_data_folder_from_the_yaml_however_it_is_laid_out(text, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(f"name: run\nseed: 3\n{text}\nsteps: 9\n")
+    assert str(load(path, Experiment).data.root) == "data/contest"
+    said = subprocess.run(["make", "-n", "train", f"CONFIG={path}"], cwd=ROOT, capture_output=True, text=True)
+    assert " data.root=data/contest " in said.stdout
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
@@ -53,7 +71,9 @@ def test_the_winning_recipe_is_the_default():
     assert (model.num_feat, model.num_block, model.num_grow_ch) == (64, 23, 32)
     assert recipe.pretrained == "RealESRGAN_x4plus" and recipe.loss.name == "mse" and recipe.data.high_patch == 256
     assert (recipe.optimizer.lr, recipe.optimizer.betas, recipe.ema) == (1e-4, (0.9, 0.99), 0.999)
-    rates = [recipe.optimizer.lr * schedule.factor(step) for step in (0, 199_999, 200_000, 400_000, 905_000)]
+    rates = [
+        recipe.optimizer.lr * schedule.factor(step, recipe.steps) for step in (0, 199_999, 200_000, 400_000, 905_000)
+    ]
     assert rates == [1e-4, 1e-4, 5e-5, 2.5e-5, 6.25e-6] and recipe.steps == 1_000_000
 
 
@@ -75,3 +95,11 @@ def test_the_results_on_our_pages_are_the_measured_ones():
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, "run make results"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs/accelerate").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_launcher_configuration_is_understood_and_says_its_command(path):
+    content = load_config_from_file(str(path))
+    gpus = {"1_gpu": (1, 1), "4_gpus": (1, 4), "2_nodes_of_8": (2, 16)}[path.stem]
+    assert (content.num_machines, content.num_processes) == gpus
+    assert f"--config_file configs/accelerate/{path.name}" in path.read_text()

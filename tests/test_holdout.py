@@ -71,9 +71,10 @@ def test_pairs_of_one_scene_cannot_be_split() -> None:
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("last", [True, False])
-def test_a_list_holds_out_what_it_names(newline: str, last: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_list_holds_out_what_it_names(newline: str, last: bool, encoding: str, tmp_path: Path) -> None:
     text = newline.join(["003.png", "", "001.png"]) + newline * last
-    (tmp_path / "validation.txt").write_bytes(text.encode())
+    (tmp_path / "validation.txt").write_bytes(text.encode(encoding))
     assert hold_out_listed(NAMES, strangers(), tmp_path / "validation.txt").validation == ["001.png", "003.png"]
 
 
@@ -99,7 +100,9 @@ def test_a_list_that_cannot_be_read_is_refused(content: bytes | None, tmp_path: 
 @pytest.mark.parametrize("chosen", [[], NAMES], ids=["no validation", "no training"])
 def test_an_empty_side_is_refused(chosen: list[str], tmp_path: Path) -> None:
     (tmp_path / "validation.txt").write_text("\n".join(chosen))
-    with pytest.raises(BadInput, match="Both sides need one"):
+    with pytest.raises(
+        BadInput, match=r"validation\.txt: leaves \d+ training and \d+ validation pairs\. Both sides need one"
+    ):
         hold_out_listed(NAMES, strangers(), tmp_path / "validation.txt")
 
 
@@ -157,3 +160,14 @@ def test_what_a_run_holds_out_is_written_beside_it(contest: Contest, tmp_path: P
     assert sorted(set(kept["folds"].values())) == [0, 1, 2]
     assert [name for name, _, _ in sorted(kept["nearest"])] == kept["validation"]
     assert all(other not in kept["validation"] for _, other, _ in kept["nearest"])
+
+
+def test_synthetic_pairs_of_held_out_scenes_are_left_out(contest: Contest) -> None:
+    root = contest(6)
+    synthesize = f"data.synthesize={{high: {root / 'train/hr'}, kinds: [{{resize: nearest, noise: 3}}]}}"
+    found = opened(root, "data.validation=0.34", synthesize)
+    held_out = set(found.split.validation)
+    assert {pair.high.name for pair in found.left_out} == held_out and len(held_out) == 2
+    assert [one.pair.name for one in found.training if one.pair.high.name in held_out] == []
+    assert len(found.training) == 8
+    assert "2 synthetic pairs show scenes of the validation and are left out" in found.warnings()

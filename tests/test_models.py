@@ -16,6 +16,7 @@ from competition.config import Config
 from competition.errors import BadCheckpoint
 from competition.models import ModelConfig
 from competition.models.bicubic import BicubicConfig
+from competition.models.recompute import recompute_blocks
 from competition.models.rrdbnet import RRDBNetConfig
 
 SMALL: dict[str, Any] = {"num_feat": 8, "num_block": 1, "num_grow_ch": 4}
@@ -110,6 +111,24 @@ def test_averaged_weights_are_preferred(config: Any, tmp_path: Path) -> None:
         assert torch.equal(again.state_dict()[name], tensor)
 
 
+@EVERY_MEMBER
+def test_recomputed_blocks_give_the_same_gradients(config: Any) -> None:
+    network, low = build(config).train(), picture(2, 3, 8, 8).requires_grad_()
+
+    def gradients() -> list[Tensor]:
+        return list(torch.autograd.grad(network(low).square().mean(), [low, *network.parameters()]))
+
+    kept = gradients()
+    recompute_blocks(network)
+    for again, gradient in zip(gradients(), kept, strict=True):
+        assert torch.equal(again, gradient)
+
+
+def test_the_number_of_recomputed_blocks_is_told() -> None:
+    assert recompute_blocks(RRDBNetConfig(**SMALL | {"num_block": 3}).build()) == 3
+    assert recompute_blocks(BicubicConfig().build()) == 0
+
+
 def test_weights_of_another_size_are_refused_with_what_is_missing(tmp_path: Path) -> None:
     narrow, wide = RRDBNetConfig(**SMALL), RRDBNetConfig(**SMALL | {"num_block": 2})
     state = build(narrow).state_dict()
@@ -167,6 +186,22 @@ def test_equal_weights_give_the_output_of_basicsr(scale: typing.Literal[1, 2, 4]
         expected, found = theirs(picture(1, 3, 12, 16)), ours(picture(1, 3, 12, 16))
     assert expected.std() > 0.1
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+
+
+def test_equal_weights_give_the_gradients_of_basicsr() -> None:
+    config = RRDBNetConfig(num_feat=16, num_block=2, num_grow_ch=8)
+    torch.manual_seed(3)
+    theirs = basicsr_rrdbnet(config)
+    ours = config.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights.load_state(ours, theirs.state_dict(), "basicsr")
+    low, high = picture(2, 3, 12, 16), picture(2, 3, 48, 64)
+    for network in (ours, theirs):
+        nn.functional.mse_loss(network(low), high).backward()
+    expected = dict(theirs.named_parameters())
+    for name, parameter in ours.named_parameters():
+        assert parameter.grad is not None and expected[name].grad is not None
+        scale = expected[name].grad.abs().max().item()
+        torch.testing.assert_close(parameter.grad, expected[name].grad, rtol=0, atol=1e-4 * scale, msg=name)
 
 
 def test_sizes_the_unshuffle_does_not_divide_are_those_of_a_padded_input() -> None:

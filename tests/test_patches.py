@@ -155,10 +155,18 @@ def test_hard_sampling_weighs_pictures_against_each_other() -> None:
     assert [counts[picture] / 8000 for picture in range(3)] == pytest.approx([4 / 8, 2 / 8, 2 / 8], abs=0.02)
 
 
+def test_hard_sampling_forgets_no_place_among_many_hard_ones() -> None:
+    hard, easy = np.full((1000, 1000), 255**2 - 1, np.float32), np.zeros((1000, 1000), np.float32)
+    sampling = Hard([(1000, 1000)] * 2, [hard, easy], 0.5)
+    share = easy.size / (255 * hard.size + easy.size)
+    place = sampling.places(np.array([[1 - share / 2, 0, 0]]), 1)
+    assert place.picture.tolist() == [1] and place.top[0] == pytest.approx(500, abs=1)
+
+
 def test_pictures_smaller_than_the_largest_patch_are_all_named() -> None:
     with pytest.raises(BadInput) as refusal:
         patches(pictures=[pair(0, 10, 10), pair(1, 5, 10), pair(2, 10, 5)], stages=[Stage(0, 3, 8), Stage(9, 6, 8)])
-    assert [line.split(" is ")[0] for line in refusal.value.lines] == ["1.png: 10x5", "2.png: 5x10"]
+    assert [line.split(" is ")[0] for line in refusal.value.lines] == ["1.png: 40x20", "2.png: 20x40"]
 
 
 # ---- both pictures together -----------------------------------------------------------------------------------------

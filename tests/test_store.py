@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -177,6 +178,31 @@ def test_real_and_synthetic_pairs_leave_each_other_alone(pairs: list[Pair], more
     assert all(lookup(path_of(folder, pair), pair, 4) for pair in synthetic)
     changed = SynthesizeConfig(high=more, kinds=(MADE["noisy"],)).pairs(1)
     assert not any(lookup(path_of(folder, pair), pair, 4) for pair in changed)
+
+
+def test_all_high_pictures_that_make_no_pair_are_listed(more: Path, folder: Path) -> None:
+    grey = np.zeros((64, 64), np.uint8)
+    for name in ("grey1.png", "grey2.png"):
+        cv2.imwrite(str(more / name), grey)
+    write_png(more / "small.png", np.zeros((3, 64, 3), np.uint8))
+    with pytest.raises(BadInput) as refusal:
+        prepare(SynthesizeConfig(high=more, kinds=(MADE["area"],)).pairs(1), 4, folder, pixels=True)
+    assert [line.removeprefix(f"{more}/") for line in refusal.value.lines] == [
+        "grey1.png: grey picture. Convert it to RGB",
+        "grey2.png: grey picture. Convert it to RGB",
+        "small.png: 64x3 cannot be reduced to a 4th. Remove it",
+    ]
+
+
+@pytest.mark.parametrize("other", ["another seed", "gone"])
+def test_a_pair_that_another_run_replaced_is_told_and_never_cut(other: str, more: Path, folder: Path) -> None:
+    config = SynthesizeConfig(high=more, kinds=(MADE["noisy"],))
+    first, second = open_store(config.pairs(1), folder)[:2]
+    low = first.whole().low
+    prepare(config.pairs(2) if other == "another seed" else config.pairs(1)[2:], 4, folder, pixels=True)
+    assert np.array_equal(first.whole().low, low)  # already mapped
+    with pytest.raises(BadInput, match=r"1\.png was prepared anew or removed by another run\. Give each"):
+        second.cut(0, 0, 8)
 
 
 # ---- changes --------------------------------------------------------------------------------------------------------

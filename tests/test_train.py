@@ -1,5 +1,6 @@
 """Training: what a run leaves behind, and that resumes, processes and damaged states do not change it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,9 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from competition import checkpoints, weights
-from competition.errors import BadCheckpoint, NumericalError, UsageError
+from competition.errors import BadCheckpoint, NumericalError, StorageError, UsageError
 from competition.files import sha256
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.runs import read_log
@@ -25,7 +27,7 @@ Start = Callable[..., Path]
 
 @pytest.fixture(autouse=True)
 def _keep_signal_handlers():
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in kept.items():
         signal.signal(number, handler)
@@ -43,7 +45,7 @@ data: {{root: {contest(count=4)}, validation: 0.25, high_patch: 32, workers: 0}}
 model: {{name: rrdbnet, num_feat: 8, num_block: 1, num_grow_ch: 4}}
 pretrained: null
 optimizer: {{lr: 1e-3}}
-schedule: {{milestones: [4, 8]}}
+schedule: {{name: multistep, milestones: [4, 8]}}
 steps: 12
 batch: 4
 validate_every: 6
@@ -64,8 +66,8 @@ def results(folder: Path, step: int = 12) -> dict[str, str]:
     files = [state / "model.safetensors", state / "optim.safetensors", folder / "best.safetensors"]
     log = read_log(folder / "metrics.jsonl")
     for line in log:
-        line.pop("steps_per_s", None)
-        line.pop("eta_s", None)
+        for speed in ("steps_per_s", "samples_per_s", "eta_s"):
+            line.pop(speed, None)
     return {path.name: sha256(path) for path in files} | {"log": json.dumps(log)}
 
 
@@ -94,8 +96,31 @@ def test_a_run_leaves_log_weights_and_a_record(config, tmp_path, capsys):
     record = json.loads((run(tmp_path) / "experiment.json").read_text())
     assert record["config"]["steps"] == 12 and record["versions"]["torch"] == torch.__version__
     assert len((run(tmp_path) / "validation.txt").read_text().split()) == 1
-    assert next((run(tmp_path) / "tensorboard").rglob("events.*")).stat().st_size > 0
+    assert next((run(tmp_path) / "competition").rglob("events.*")).stat().st_size > 0
     assert "best" in capsys.readouterr().out
+
+
+def test_tensorboard_shows_curves_and_pictures(config, tmp_path):
+    train([str(config)])
+    events = EventAccumulator(str(next((run(tmp_path) / "competition").rglob("events.*")).parent)).Reload()
+    assert {"loss", "lr", "grad_norm", "psnr", "samples_per_s"} <= set(events.Tags()["scalars"])
+    (name,) = (run(tmp_path) / "validation.txt").read_text().split()
+    assert events.Tags()["images"] == [name]
+    shown = events.Images(events.Tags()["images"][0])
+    assert [picture.step for picture in shown] == [6, 12]
+    assert (shown[0].width, shown[0].height) == (3 * 96, 96)  # bicubic, network, truth
+
+
+def test_a_log_that_cannot_be_written_costs_one_warning(config, tmp_path):
+    process = start(str(config), "steps=60", "validate_every=60")
+    log = run(tmp_path) / "metrics.jsonl"
+    while len(read_log(log)) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    log.unlink()
+    log.mkdir()
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert output.count("Training goes on; its log has holes") == 1 and "complete, best" in output
 
 
 def test_training_learns(config, tmp_path):
@@ -157,6 +182,23 @@ def test_another_experiment_under_the_same_name_is_refused_with_the_difference(c
     assert error.value.code == 4
 
 
+def test_a_run_made_before_a_key_existed_goes_on(config, tmp_path, capsys):
+    train([str(config), "name=newer"])
+    kept = json.loads((run(tmp_path, "newer") / "experiment.json").read_text())
+    kept["config"]["name"] = "tiny"
+    del kept["config"]["stages"], kept["config"]["data"]["fold"]
+    (run(tmp_path) / "checkpoints").mkdir(parents=True)
+    path = run(tmp_path) / "experiment.json"
+    path.write_text(json.dumps(kept))
+    train([str(config)])
+    train([str(config)])
+    assert "complete, best" in capsys.readouterr().out
+    kept["config"]["of_another_time"] = 1
+    path.write_text(json.dumps(kept))
+    with pytest.raises(BadCheckpoint, match="of_another_time"):
+        train([str(config)])
+
+
 def test_another_folder_with_the_same_pictures_and_more_workers_is_the_same_experiment(config, tmp_path, capsys):
     train([str(config)])
     (tmp_path / "contest").rename(tmp_path / "moved")
@@ -171,6 +213,12 @@ def test_workers_do_not_change_the_result(config, tmp_path):
 
 
 PAIR = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
+
+
+def test_recomputed_activations_do_not_change_the_result(config, tmp_path):
+    train([str(config), "name=kept"])
+    train([str(config), "name=recomputed", "recompute=true"])
+    assert results(run(tmp_path, "recomputed")) == results(run(tmp_path, "kept"))
 
 
 def test_two_processes_see_the_samples_and_rates_of_one_also_after_a_stop(config, tmp_path):
@@ -196,14 +244,144 @@ def test_two_processes_see_the_samples_and_rates_of_one_also_after_a_stop(config
     assert two[-1]["psnr"] == pytest.approx(one[-1]["psnr"], abs=0.01)
 
 
+@pytest.mark.slow
+def test_four_processes_end_where_one_does(config, tmp_path):
+    settings = ["steps=200", "validate_every=200"]
+    four = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "4", "-m")
+    for name, launcher in (("one", ("-m",)), ("two", PAIR), ("four", four)):
+        process = start(str(config), f"name={name}", *settings, launcher=launcher)
+        _, errors = process.communicate(timeout=600)
+        assert process.returncode == 0, errors
+    one, two, more = (read_log(run(tmp_path, name) / "metrics.jsonl") for name in ("one", "two", "four"))
+    rates = [[(line["step"], line["lr"]) for line in log if "lr" in line] for log in (one, two, more)]
+    assert rates[0] == rates[1] == rates[2]
+    assert two[-1]["psnr"] == pytest.approx(one[-1]["psnr"], abs=0.01)
+    assert more[-1]["psnr"] == pytest.approx(one[-1]["psnr"], abs=0.01)
+
+
+def test_a_process_that_hangs_ends_the_run_after_the_timeout(config, tmp_path):
+    process = start(str(config), "steps=100000", "timeout=4", "validate_every=100000", launcher=PAIR)
+    log = run(tmp_path) / "metrics.jsonl"
+    while len(read_log(log)) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    children = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+    first, second = sorted(map(int, children.stdout.split()))[:2]
+    os.kill(second, signal.SIGSTOP)
+    stopped = time.monotonic()
+    try:
+        while _alive(first) and time.monotonic() - stopped < 60:
+            time.sleep(0.05)
+        assert not _alive(first) and time.monotonic() - stopped < 4 + 5
+        os.kill(second, signal.SIGKILL)  # the launcher would wait half a minute for it
+        _, errors = process.communicate(timeout=60)
+        assert "error: " in errors and "another process has ended or been silent for 4 s" in errors
+        assert "exitcode  : 8" in errors
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _alive(number: int) -> bool:
+    """Whether a process runs: one that has ended but was not waited for does not."""
+    status = Path(f"/proc/{number}/stat")
+    try:
+        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_second_trainer_in_one_run_folder_is_told_who_holds_it(config, tmp_path):
+    first = start(str(config), "steps=1000000", "validate_every=1000000")
+    while not read_log(run(tmp_path) / "metrics.jsonl") and first.poll() is None:
+        time.sleep(0.01)
+    try:
+        with pytest.raises(StorageError, match=f"runs/tiny: locked by pid {first.pid} on ") as error:
+            train([str(config), "steps=1000000", "validate_every=1000000"])
+        assert error.value.code == 5
+    finally:
+        first.kill()
+        first.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [("precision=fp16", "precision: fp16 needs a GPU"), ("trackers=[mlflow]", "trackers: mlflow is not installed")],
+)
+def test_what_cannot_work_here_is_refused_before_the_run_begins(config, tmp_path, override, words):
+    with pytest.raises(UsageError, match=words):
+        train([str(config), override])
+    assert not (run(tmp_path) / "experiment.json").exists()
+
+
+def test_parts_of_a_batch_give_the_losses_of_the_whole(config, tmp_path):
+    for name, parts in (("whole", 1), ("parts", 4)):
+        train([str(config), f"name={name}", f"accumulate={parts}"])
+    whole, parts = (
+        [line["loss"] for line in read_log(run(tmp_path, name) / "metrics.jsonl") if "loss" in line]
+        for name in ("whole", "parts")
+    )
+    assert parts == pytest.approx(whole, rel=1e-4)
+    with pytest.raises(UsageError, match="batch: 4 cannot be shared by 1 processes in 3 parts each"):
+        train([str(config), "name=no", "accumulate=3"])
+
+
+def test_stages_change_patch_batch_loss_and_rate_and_survive_a_stop(config, tmp_path):
+    stages = "stages=[{from_step: 5, high_patch: 48, batch: 2, loss: {name: l1}, lr: 5e-4, ema: 0.9}]"
+    settings = [stages, "schedule.milestones=[]", "clip={name: norm, most: 0.5}"]
+    train([str(config), "name=whole", *settings])
+    interrupted = start(str(config), "name=cut", *settings)
+    log = run(tmp_path, "cut") / "metrics.jsonl"
+    while len(read_log(log)) < 3 and interrupted.poll() is None:
+        time.sleep(0.01)
+    interrupted.send_signal(signal.SIGTERM)
+    interrupted.communicate(timeout=120)
+    train([str(config), "name=cut", *settings])
+    assert results(run(tmp_path, "cut")) == results(run(tmp_path, "whole"))
+    rates = [line["lr"] for line in read_log(log) if "lr" in line]
+    assert rates == [1e-3] * 5 + [5e-4] * 7
+
+
+@pytest.mark.parametrize("fault", ["picture gone", "worker killed"])
+def test_a_fault_in_a_worker_ends_the_run(config, tmp_path, fault):
+    process = start(str(config), "steps=1000000", "data.workers=2", "data.store=none", "validate_every=1000000")
+    while len(read_log(run(tmp_path) / "metrics.jsonl")) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    if fault == "picture gone":
+        for path in (tmp_path / "contest/train/hr").iterdir():
+            path.unlink()
+    else:
+        workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True, check=True)
+        os.kill(int(workers.stdout.split()[0]), signal.SIGKILL)
+    try:
+        _, errors = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    (line,) = [line for line in errors.splitlines() if "error:" in line]
+    if fault == "picture gone":
+        assert process.returncode == 3 and line.endswith(".png: no such file or directory. Put the picture back")
+    else:
+        assert process.returncode == 9 and "data.workers: a process that cuts patches was killed" in line
+
+
 def test_values_that_are_not_finite_stop_the_run_and_are_never_saved(config, tmp_path):
     state = {name: torch.full_like(tensor, 1e30) for name, tensor in TINY.build().state_dict().items()}
     path = tmp_path / "huge.safetensors"
     path.write_bytes(weights.encode(weights.Weights(state, {}, weights.Description(model=TINY))))
-    with pytest.raises(NumericalError, match="step 0") as error:
-        train([str(config), f"pretrained={path}"])
+    with pytest.raises(NumericalError, match=r"step 4: .*, as in 3 steps before") as error:
+        train([str(config), f"pretrained={path}", "skip=3"])
     assert error.value.code == 6
     assert not list((run(tmp_path) / "checkpoints").glob("step_*"))
+    with pytest.raises(NumericalError, match="step 2: "):
+        train([str(config), f"pretrained={path}", "steps=2", "name=short"])
+
+
+def test_a_rate_that_destroys_the_weights_ends_the_run_before_they_are_saved(config, tmp_path):
+    with pytest.raises(NumericalError, match="as in 2 steps before"):
+        train([str(config), "optimizer.lr=1", "schedule.milestones=[]", "skip=2", "save_every=1", "steps=400"])
+    for path in (run(tmp_path) / "checkpoints").glob("step_*"):
+        content = weights.read(path / "model.safetensors")
+        assert all(bool(tensor.isfinite().all()) for tensor in (*content.weights.values(), *content.ema.values()))
 
 
 def test_a_run_starts_from_given_weights_and_says_how_much_of_them_it_used(config, tmp_path, capsys):
@@ -229,7 +407,9 @@ def test_moments_come_back_in_the_layout_of_their_parameters(config, tmp_path):
     train([str(config)])
     network = TINY.build().to(memory_format=torch.channels_last)
     training = checkpoints.Training(network, TINY.build(), torch.optim.Adam(network.parameters()))
-    assert checkpoints.load_newest(run(tmp_path) / "checkpoints", training) == (12, [])
+    folder = run(tmp_path) / "checkpoints"
+    state = checkpoints.State(**json.loads((folder / "step_000000012" / "state.json").read_bytes()))
+    assert checkpoints.load_newest(folder, training, state.conditions) == (state, [])
     for parameter, state in training.optimizer.state.items():
         assert state["exp_avg"].stride() == parameter.stride() and state["step"] == 12
 

@@ -8,16 +8,19 @@ from competition.errors import BadInput, Fault
 from competition.files import printable, write_atomic
 
 FILE_NAME = "excluded.txt"
+HEAD = "# Pictures that training leaves out, one name a line; take a line away to use the picture again."
 
 
-def write_exclusions(path: Path, causes: Mapping[str, Iterable[str]]) -> None:
-    """Write the names of pictures, sorted, each below comment lines that give its causes.
+def add_exclusions(path: Path, causes: Mapping[str, Iterable[str]]) -> None:
+    """Add the names of pictures to a list, sorted, each below comment lines that give its causes; what stands stays.
 
     The grammar, UTF-8: an empty line or one that begins with `#` says nothing; a line that begins with `"` is a name
-    as a JSON string; every other line is a name as it is, spaces included.
+    as a JSON string; every other line is a name as it is, spaces included. Raises BadInput when the list that stands
+    cannot be understood.
     """
-    lines = ["# Pictures that training leaves out, one name a line; take a line away to use the picture again."]
-    for name in sorted(causes):
+    listed = read_exclusions(path)
+    lines = path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n") if path.exists() else [HEAD]
+    for name in sorted(causes.keys() - listed):
         lines += [f"# {printable(cause)}" for cause in causes[name]]
         lines.append(_line(name))
     write_atomic(path, "".join(f"{line}\n" for line in lines).encode())
@@ -26,7 +29,7 @@ def write_exclusions(path: Path, causes: Mapping[str, Iterable[str]]) -> None:
 def read_exclusions(path: Path) -> set[str]:
     """The names that a list leaves out, none where there is no list; raises BadInput when it cannot be understood."""
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         return set()
     except (OSError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ from safetensors.numpy import save
 
 from competition.data.likeness import Matrix, likeness_matrix, unpack
 from competition.data.preparation import Prepared
-from competition.files import write_atomic
+from competition.files import locked, write_atomic
 from competition.progress import console
 
 
@@ -20,8 +20,14 @@ def lookalikes(prepared: Sequence[Prepared], folder: Path) -> Matrix:
     key = sha256("".join(one.entry.sha256 for one in prepared).encode()).hexdigest()
     if (kept := _read(path, key)) is not None:
         return kept
+    with locked(folder, wait=True):  # of several processes the first computes it
+        kept = _read(path, key)
+        return _compare(prepared, path, key) if kept is None else kept
+
+
+def _compare(prepared: Sequence[Prepared], path: Path, key: str) -> Matrix:
     if len(prepared) > 100:
-        console.print(f"{folder}: comparing {len(prepared):,} pictures with each other")
+        console.print(f"{path.parent}: comparing {len(prepared):,} pictures with each other")
     signatures = [unpack(one.fact("signature").tobytes()) for one in prepared]
     matrix = likeness_matrix(signatures, signatures)
     write_atomic(path, save({"likeness": matrix}, {"key": key}))

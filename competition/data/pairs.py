@@ -48,7 +48,7 @@ def read_names(path: Path) -> set[str]:
     if not path.is_file():
         raise BadInput(f"{path}: no such file. Write one picture name a line, or give a share of the pairs")
     try:
-        return set(path.read_text(encoding="utf-8").splitlines()) - {""}
+        return set(path.read_text(encoding="utf-8-sig").splitlines()) - {""}
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"{path}: cannot be read as a list of names ({error}). Write one picture name a line") from error
 

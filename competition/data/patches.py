@@ -1,7 +1,7 @@
 """Paired patches in whole batches: what a step sees is a pure function of (seed, step)."""
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from competition.data.augment import CHANNEL_ORDERS, reorder_channels, turn
 from competition.data.sampling import Numbers, Sampling
 from competition.data.sources import Source
-from competition.errors import BadInput
+from competition.errors import BadInput, CompetitionError
 from competition.geometry import SYMMETRIES
 from competition.images import Bytes
 
@@ -38,6 +38,9 @@ class Share(NamedTuple):
     rank: int = 0
     processes: int = 1
 
+
+# Seconds a batch may take before its worker counts as hung.
+PATIENCE = 600
 
 AS_IT_IS = Photometry()
 WHOLE = Share()
@@ -88,7 +91,10 @@ class Patches(Dataset[Batch]):
         largest = max(stage.low_size for stage in stages)
         small = [source for source in sources if min(source.size) < largest]
         if small:
-            lines = [f"{s.name}: {s.size[1]}x{s.size[0]} is smaller than a patch of {largest}" for s in small]
+            sizes = ((s.name, s.size[1] * scale, s.size[0] * scale) for s in small)
+            lines = [
+                f"{name}: {wide}x{tall} is smaller than a patch of {largest * scale}" for name, wide, tall in sizes
+            ]
             raise BadInput(*[f"{line}. Choose a smaller high_patch or remove it" for line in lines])
         self.sources = sources
         self.sampling = sampling
@@ -147,16 +153,43 @@ class Patches(Dataset[Batch]):
         return generator.random((count, 4))
 
 
-def loader(patches: Patches, first: int, last: int, workers: int, pin_memory: bool = False) -> DataLoader[Batch]:
-    """The batches of steps first..last-1; workers cut them ahead, and change nothing else."""
-    return DataLoader(
-        patches,
+def loader(
+    patches: Patches, first: int, last: int, workers: int, pin_memory: bool = False
+) -> Generator[Batch, None, None]:
+    """The batches of steps first..last-1; workers cut them ahead, and change nothing else.
+
+    Close it before the process ends: the workers, deaf to signals, would be waited for. Raises what cutting raises.
+    """
+    batches = DataLoader(
+        _Attempts(patches),
         batch_size=None,
         sampler=range(first, last),
         num_workers=workers,
         worker_init_fn=_ignore_signals,
         pin_memory=pin_memory,
+        timeout=PATIENCE if workers else 0,
     )
+    try:
+        for batch in batches:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+    except Exception as error:
+        # The frames of its traceback hold the workers, who end when nobody does.
+        raise error.with_traceback(None) from None
+
+
+class _Attempts(Dataset[Batch | Exception]):
+    """Batches, or why there is none: raised in a worker, an error would come back with a traceback for its words."""
+
+    def __init__(self, patches: Patches) -> None:
+        self.patches = patches
+
+    def __getitem__(self, step: int) -> Batch | Exception:
+        try:
+            return self.patches[step]
+        except (CompetitionError, OSError, MemoryError) as error:
+            return error
 
 
 def _ignore_signals(worker: int) -> None:

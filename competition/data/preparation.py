@@ -15,7 +15,7 @@ from competition.data.difficulty import difficulty_map
 from competition.data.likeness import signature
 from competition.data.pairs import Pair
 from competition.data.sources import Files, Source, low_size, read_pair
-from competition.data.store import TILE, Entry, Stored, encode, intact, lookup, path_of, read_fact
+from competition.data.store import TILE, Entry, Stored, encode, intact, lookup, path_of, read_fact, stamp
 from competition.errors import BadInput
 from competition.files import locked, require_space, write_atomic
 from competition.progress import console, progress
@@ -25,14 +25,16 @@ StoreKind = Literal["disk", "memory", "none"]
 THREADS = min(6, os.cpu_count() or 1)
 
 
-def prepare(pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool, verify: bool = False) -> None:
+def prepare(
+    pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool, verify: bool = False, wait: bool = False
+) -> None:
     """Bring the store in `folder` up to date with the picture files; without `pixels` it holds facts only.
 
     What is written stays when the work is cut short, and the next call goes on. With `verify` the bytes of what stands
     are compared with their SHA-256. Raises BadInput that lists every damaged or mismatched pair, StorageError when
-    another process prepares the same folder or the disk is too small.
+    another process prepares the same folder and `wait` does not allow for it, or when the disk is too small.
     """
-    with locked(folder):
+    with locked(folder, wait):
         _remove_others(pairs, folder)
         missing = [pair for pair in pairs if not _stands(pair, scale, folder, pixels, verify)]
         if missing:
@@ -93,8 +95,11 @@ def _stands(pair: Pair, scale: int, folder: Path, pixels: bool, verify: bool) ->
 
 
 def _bytes_needed(pair: Pair, scale: int, pixels: bool) -> int:
-    """A little more than the pair's file will have."""
-    low = low_size(pair, scale)
+    """A little more than the pair's file will have; nothing for a picture that cannot be read, which `_write` names."""
+    try:
+        low = low_size(pair, scale)
+    except BadInput:
+        return 0
     sides = [(low[0] * times, low[1] * times) for times in (1, scale)] if pixels else []
     return 65_536 + sum(-(-height // TILE) * -(-width // TILE) * TILE * TILE * 3 for height, width in sides)
 
@@ -117,6 +122,7 @@ def _write_all(pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool) ->
 
 
 def _write(pair: Pair, scale: int, folder: Path, pixels: bool) -> None:
+    before = stamp(pair)
     pictures = read_pair(pair, scale)
     if faults := content_faults(pair.low, pair.high, pictures.low, pictures.high, pictures.scale):
         raise BadInput(*faults)
@@ -124,4 +130,7 @@ def _write(pair: Pair, scale: int, folder: Path, pixels: bool) -> None:
         "difficulty": difficulty_map(pictures),
         "signature": np.frombuffer(signature(pictures.low).pack(), np.uint8),
     }
-    write_atomic(path_of(folder, pair), encode(pair, pictures, pixels, **facts))
+    content = encode(pair, pictures, pixels, **facts)
+    if stamp(pair) != before:
+        raise BadInput(f"{pair.low}: changed while it was being read. Run the same command again")
+    write_atomic(path_of(folder, pair), content)

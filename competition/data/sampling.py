@@ -55,7 +55,8 @@ class Hard:
         self._sizes = np.array(sizes, np.int64)
         self._grids = np.array([grid.shape for grid in maps], np.int64)
         self._ends = np.cumsum(self._grids.prod(axis=1))
-        self._weights = np.cumsum(np.concatenate([(1.0 + grid.ravel()) ** power for grid in maps]))
+        # In float64: beside the sum over millions of cells, an easy cell is nothing in float32.
+        self._weights = np.cumsum(np.concatenate([(1.0 + grid.ravel()) ** power for grid in maps]), dtype=np.float64)
 
     def places(self, numbers: Numbers, low_size: int) -> Places:
         """See `Sampling`; the columns choose the cell, and the row and column within it."""

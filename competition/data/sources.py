@@ -6,6 +6,8 @@ import numpy as np
 
 from competition.data.degrade import degrade
 from competition.data.pairs import Pair
+from competition.errors import BadInput, Fault
+from competition.files import printable
 from competition.images import Bytes, read_header, read_rgb
 
 
@@ -62,11 +64,14 @@ class Pictures(NamedTuple):
 
 
 def read_pair(pair: Pair, scale: int) -> Pictures:
-    """Decode both pictures of a pair, or make the low one; raises BadInput like `read_rgb`."""
+    """Decode both pictures of a pair, or make the low one; raises BadInput like `read_rgb` and for an empty one."""
     high = read_rgb(pair.high)
     if pair.recipe is None:
         return Pictures(pair.name, read_rgb(pair.low), high)
     height, width = low_size(pair, scale)
+    if not height or not width:
+        cause = f"{high.shape[1]}x{high.shape[0]} cannot be reduced to a {scale}th"
+        raise BadInput(Fault("too small", printable(pair.high), cause, "Remove it"))
     high = np.ascontiguousarray(high[: height * scale, : width * scale])
     generator = np.random.Generator(np.random.Philox(key=pair.recipe.seed))
     return Pictures(pair.name, degrade(high, pair.recipe.degradation, generator, scale), high)

@@ -46,6 +46,9 @@ def hold_out_listed(names: Sequence[str], matrix: Matrix, path: Path) -> Split:
     chosen = read_names(path)
     if unknown := sorted(chosen - set(names)):
         raise BadInput(*[f"{path}: {name}: no such pair. Remove the line" for name in unknown])
+    if not chosen or len(chosen) == len(names):
+        sides = f"leaves {len(names) - len(chosen)} training and {len(chosen)} validation pairs"
+        raise BadInput(f"{path}: {sides}. Both sides need one")
     split = _split(names, matrix, chosen, {})
     twins = [near for near in split.nearest if near.likeness >= SAME_PICTURE]
     if twins:
@@ -77,13 +80,11 @@ def hold_out_fold(
 
 def _split(names: Sequence[str], matrix: Matrix, chosen: Collection[str], dealt: dict[str, int]) -> Split:
     held = np.array([name in chosen for name in names], bool)
-    if held.all() or not held.any():
-        raise BadInput(f"{(~held).sum()} training and {held.sum()} validation pairs. Both sides need one")
     between = matrix[np.ix_(held, ~held)]
     training = [name for name in names if name not in chosen]
     validation = [name for name in names if name in chosen]
     closest = zip(validation, between.argmax(axis=1), between.max(axis=1), strict=True)
-    nearest = [Neighbours(name, training[column], round(float(value), 3)) for name, column, value in closest]
+    nearest = [Neighbours(name, training[column], float(value)) for name, column, value in closest]
     scenes = dict(zip(names, groups_of(matrix), strict=True))
     return Split(sorted(validation), dealt, scenes, sorted(nearest, key=lambda near: (-near.likeness, near.name)))
 

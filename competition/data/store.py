@@ -16,6 +16,7 @@ from safetensors.numpy import save
 
 from competition.data.pairs import Pair
 from competition.data.sources import Pictures
+from competition.errors import BadInput
 from competition.images import Bytes
 from competition.memory import random_access, will_need
 
@@ -78,7 +79,7 @@ def encode(pair: Pair, pictures: Pictures, pixels: bool, **facts: npt.NDArray[An
         "name": pair.name,
         "size": pictures.size,
         "scale": pictures.scale,
-        "sources": _sources(pair),
+        "sources": stamp(pair),
         "sha256": _digest(arrays),
     }
     content = save(arrays, {_KEY: json.dumps(metadata)})  # as one entry: safetensors shuffles several
@@ -95,7 +96,7 @@ def lookup(path: Path, pair: Pair, scale: int) -> Entry | None:
     try:
         with _opened(path) as file:
             facts, arrays = _read_header(file)
-        expected = {"version": VERSION, "name": pair.name, "scale": scale, "sources": _sources(pair)}
+        expected = {"version": VERSION, "name": pair.name, "scale": scale, "sources": stamp(pair)}
         entry = Entry(tuple(facts["size"]), scale, arrays, facts["sha256"])
         return entry if all(facts[key] == value for key, value in expected.items()) else None
     except (OSError, LookupError, TypeError, ValueError):
@@ -154,6 +155,7 @@ class Stored:
 
     def _mapped(self) -> tuple[Bytes, Bytes]:
         if self._tiles is None:
+            self._require_same()
             low, high = self.entry.arrays["low"], self.entry.arrays["high"]
             length = max(low.offset + low.nbytes, high.offset + high.nbytes)
             # By torch, whose mappings, unlike Python's, keep no file open each.
@@ -162,6 +164,17 @@ class Stored:
             self._tiles = _view(mapped, low), _view(mapped, high)
             self._addresses = [tiles.ctypes.data for tiles in self._tiles]
         return self._tiles
+
+    def _require_same(self) -> None:
+        """Raise BadInput where another run with other pictures or recipes has replaced the file since it was opened."""
+        try:
+            with _opened(self.path) as file:
+                same = _read_header(file)[0]["sha256"] == self.entry.sha256
+        except (OSError, LookupError, TypeError, ValueError):
+            same = False
+        if not same:
+            cause = f"{self.path}: {self.name} was prepared anew or removed by another run"
+            raise BadInput(f"{cause}. Give each of the two a data.cache of its own")
 
 
 @contextlib.contextmanager
@@ -200,8 +213,8 @@ def _view(mapped: Bytes, array: Array) -> Bytes:
     return mapped[array.offset : array.offset + array.nbytes].reshape(array.shape)
 
 
-def _sources(pair: Pair) -> list[Any]:
-    """Size and time of change of both files, which tell a changed picture without reading it, and the recipe."""
+def stamp(pair: Pair) -> list[Any]:
+    """Size and time of change of both picture files, which tell a changed one without reading it, and the recipe."""
     files = [[status.st_size, status.st_mtime_ns] for status in (pair.low.stat(), pair.high.stat())]
     return files if pair.recipe is None else [*files, pair.recipe.degradation.model_dump(), pair.recipe.seed]
 

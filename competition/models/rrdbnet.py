@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from competition.config import Config
+from competition.models.convolution import activate, convolve, convolve_doubled, dense_block
+from competition.models.recompute import Blocks
 
 
 class RRDBNetConfig(Config):
@@ -42,10 +44,7 @@ class ResidualDenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_feat, H, W) to the same shape."""
-        features = [x]
-        for conv in (self.conv1, self.conv2, self.conv3, self.conv4):
-            features.append(_activate(conv(torch.cat(features, 1))))
-        return torch.add(x, self.conv5(torch.cat(features, 1)), alpha=0.2)
+        return dense_block((self.conv1, self.conv2, self.conv3, self.conv4, self.conv5), x)
 
 
 class RRDB(nn.Module):
@@ -70,7 +69,7 @@ class RRDBNet(nn.Module):
         self.scale = scale
         self.unshuffle = 4 // scale
         self.conv_first = nn.Conv2d(3 * self.unshuffle**2, num_feat, 3, padding=1)
-        self.body = nn.Sequential(*(RRDB(num_feat, num_grow_ch) for _ in range(num_block)))
+        self.body = Blocks(RRDB(num_feat, num_grow_ch) for _ in range(num_block))
         self.conv_body = nn.Conv2d(num_feat, num_feat, 3, padding=1)
         self.conv_up1 = nn.Conv2d(num_feat, num_feat, 3, padding=1)
         self.conv_up2 = nn.Conv2d(num_feat, num_feat, 3, padding=1)
@@ -85,10 +84,10 @@ class RRDBNet(nn.Module):
         if self.unshuffle > 1:
             x = _take(low, height + -height % self.unshuffle, width + -width % self.unshuffle)
         first = self.conv_first(functional.pixel_unshuffle(x, self.unshuffle))
-        x = first + self.conv_body(self.body(first))
-        x = _activate(self.conv_up1(functional.interpolate(x, scale_factor=2, mode="nearest")))
-        x = _activate(self.conv_up2(functional.interpolate(x, scale_factor=2, mode="nearest")))
-        high: Tensor = self.conv_last(_activate(self.conv_hr(x)))
+        x = first + convolve(self.conv_body, self.body(first))
+        x = activate(convolve_doubled(self.conv_up1, x))
+        x = activate(convolve_doubled(self.conv_up2, x))
+        high = convolve(self.conv_last, activate(convolve(self.conv_hr, x)))
         return high if self.unshuffle == 1 else _take(high, height * self.scale, width * self.scale)
 
 
@@ -100,10 +99,6 @@ def _take(x: Tensor, height: int, width: int) -> Tensor:
     for axis, size in ((-2, height), (-1, width)):
         x = x.index_select(axis, torch.arange(size, device=x.device).clamp(max=x.shape[axis] - 1))
     return x
-
-
-def _activate(x: Tensor) -> Tensor:
-    return functional.leaky_relu(x, 0.2, inplace=True)
 
 
 def _initialise(conv: nn.Conv2d) -> None:
