@@ -32,7 +32,7 @@ def write_run(folder: Path, lines: int = 200, channel: str = "rgb", leave_out: s
     text = "".join(json.dumps({key: value for key, value in line.items() if key != leave_out}) + "\n" for line in log)
     (folder / "metrics.jsonl").write_text(text)
     metric = {"channel": channel, "border": 0}
-    (folder / "experiment.json").write_text(json.dumps({"config": {"metric": metric}, "data": {}}))
+    (folder / "experiment.json").write_text(json.dumps({"config": {"metric": metric}, "data": {}, "sha256": ""}))
     return folder
 
 
