@@ -9,7 +9,7 @@ from competition.errors import BadInput, Fault
 from competition.images import Bytes, list_pictures, read_rgb
 from competition.judging import witnesses
 from competition.judging.content import Look, inspect, look
-from competition.judging.pictures import Picture, pictures
+from competition.judging.pictures import Picture, read_pictures
 from competition.judging.reading import Size
 from competition.judging.readings import Plane, thumbnail
 from competition.judging.whole import compare
@@ -56,7 +56,7 @@ def judge(submission: Path, lows: Path, scale: int, evidence: Evidence | None = 
     findings: list[Finding] = []
     looks: dict[str, Look] = {}
     with progress() as bar:
-        found = pictures(submission, case.sizes, case.manifest.format if case.manifest else None)
+        found = read_pictures(submission, case.sizes, case.manifest.format if case.manifest else None)
         for item in bar.track(found, total=len(case.sizes), description="judge"):
             if isinstance(item, Fault):
                 findings.append(Finding("error", item))
@@ -95,7 +95,7 @@ def _open(lows: Path, scale: int, evidence: Evidence) -> _Case:
         sizes[name] = (low.shape[1] * scale, low.shape[0] * scale)
         thumbnails[name] = thumbnail(low, low.shape)
     manifest = read_manifest(evidence.manifest) if evidence.manifest else None
-    previous = pictures(evidence.previous, sizes, None) if evidence.previous else iter(())
+    previous = read_pictures(evidence.previous, sizes, None) if evidence.previous else iter(())
     earlier = {item.name: item.pixels for item in previous if isinstance(item, Picture)}
     return _Case(listed, thumbnails, sizes, scale, manifest, evidence.predictions, earlier)
 

@@ -63,7 +63,7 @@ def _psnr(first: Bytes, second: Bytes) -> float:
 
 def _one_colour(pixels: Bytes, low: Bytes) -> str | None:
     colour = pixels[0, 0]
-    if not (pixels == colour).all() or int(np.ptp(low.astype(int), (0, 1)).max()) <= _EDGE:
+    if not (pixels[0] == colour).all() or not (pixels == colour).all() or int(np.ptp(low.astype(int), (0, 1)).max()) <= _EDGE:
         return None
     return f"is {'black' if not colour.any() else f'of one colour {tuple(map(int, colour))}'} throughout"
 
@@ -72,9 +72,11 @@ def _borders(pixels: Bytes, low: Bytes, scale: int) -> str | None:
     found = []
     for turns, side in enumerate(("top", "right", "bottom", "left")):
         turned, low_turned = np.rot90(pixels, turns), np.rot90(low, turns).astype(int)
-        colour = turned[0, 0].astype(int)
-        width = int(np.argmin((turned == turned[0, 0]).all((1, 2))))  # rows before the first of more colours
-        if width and np.abs(low_turned[: max(1, width // scale)] - colour).max() > _EDGE:
+        if not (turned[0] == turned[0, 0]).all():
+            continue
+        colour = turned[0, 0]
+        width = int(np.argmin((turned == colour).all((1, 2))))  # rows before the first of more colours
+        if np.abs(low_turned[: max(1, width // scale)] - colour.astype(int)).max() > _EDGE:
             found.append(f"{side} {width} px")
     return f"has a border of one colour that its low picture lacks ({', '.join(found)})" if found else None
 

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from competition.images import Bytes
 
 # High pixels: side of the windows that are looked for, distance of the windows, side of the least tile that is found.
-_WINDOW, _STEP = 8, 16
+_WINDOW, _STEP = 8, 16  # the first a power of two
+_FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
+_BITS = 22
 _LEAST = 3  # windows in a row and in a column
 # Levels between the darkest and the brightest value of a window with something in it.
 _CONTRAST = 12
@@ -45,18 +47,20 @@ def repeated(picture: Bytes, low: Bytes, scale: int) -> Repeat | None:
 
 
 def _hashes(picture: Bytes) -> Hashes:
-    """A number for the window that begins at each pixel: equal windows have equal ones, others hardly ever."""
-    weights = np.random.default_rng(0).integers(1, 2**63, 3, np.uint64) | np.uint64(1)
-    values = (picture.astype(np.uint64) * weights).sum(2, dtype=np.uint64)
-    # Polynomials modulo 2^64 along rows, then along columns.
-    for axis, base in ((1, np.uint64(0x9E3779B97F4A7C15)), (0, np.uint64(0xC2B2AE3D27D4EB4F))):
-        size = values.shape[axis] - _WINDOW + 1
-        total = np.zeros_like(np.take(values, range(size), axis))
-        for offset in range(_WINDOW):
-            part = values[:, offset : offset + size] if axis else values[offset : offset + size]
-            total = total * base + part
-        values = total
-    return np.asarray(values, np.uint64)
+    """A number for the window that begins at each pixel: equal windows have equal ones, others hardly ever.
+
+    Polynomials modulo 2^64 in the pixels, along rows and then along columns; windows are joined two and two.
+    """
+    red, green, blue = (picture[..., channel].astype(np.uint64) for channel in range(3))
+    values = red | green << np.uint64(8) | blue << np.uint64(16)
+    for axis, factor in enumerate(_FACTORS):
+        step = 1
+        while step < _WINDOW:
+            size = values.shape[axis] - step
+            ahead, behind = (np.take(values, range(size), axis), np.take(values, range(step, step + size), axis))
+            values = ahead * np.uint64(pow(factor, step, 2**64)) + behind
+            step *= 2
+    return values
 
 
 def _anchors(picture: Bytes, hashes: Hashes) -> dict[int, tuple[int, int]]:
@@ -73,11 +77,17 @@ def _anchors(picture: Bytes, hashes: Hashes) -> dict[int, tuple[int, int]]:
 
 def _moves(hashes: Hashes, anchors: dict[int, tuple[int, int]]) -> dict[tuple[int, int], tuple[int, int]]:
     """For each anchor that stands elsewhere too, how far away: (down, right)."""
-    known = np.array(sorted(anchors), np.uint64)
-    if not len(known):
+    if not anchors:
         return {}
-    places = np.searchsorted(known, hashes).clip(0, len(known) - 1)
-    rows, columns = np.nonzero(known[places] == hashes)
+    # A table of the last bits tells most windows apart before their whole numbers are looked for.
+    known = np.array(sorted(anchors), np.uint64)
+    last = np.uint64(2**_BITS - 1)
+    table = np.zeros(2**_BITS, bool)
+    table[known & last] = True
+    rows, columns = np.nonzero(table[hashes & last])
+    candidates = hashes[rows, columns]
+    found = known[np.searchsorted(known, candidates).clip(0, len(known) - 1)] == candidates
+    rows, columns = rows[found], columns[found]
     moves = {}
     for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
         at = anchors[int(hashes[row, column])]
