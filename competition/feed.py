@@ -34,12 +34,12 @@ class Contest(NamedTuple):
         return lines
 
 
-def prepare_pairs(experiment: Experiment, verify: bool = False, wait: bool = False) -> int:
+def prepare_pairs(experiment: Experiment, verify: bool = False) -> int:
     """Bring the store of an experiment up to date, as `preparation.prepare` does; returns the number of pairs."""
     data, scale, folder = _place(experiment)
     pairs = find_pairs(data.root, scale)
     everything = pairs + _synthetic(experiment)
-    prepare(everything, scale, folder, data.store == "disk", verify, wait)
+    prepare(everything, scale, folder, data.store == "disk", verify)
     lookalikes(open_store(everything, scale, folder), folder)
     return len(everything)
 

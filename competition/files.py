@@ -155,19 +155,23 @@ def sha256(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def locked(folder: Path, wait: bool = False) -> Iterator[None]:
+def locked(folder: Path, waiting: Callable[[str], object] | None = None) -> Iterator[None]:
     """Hold a folder for this process alone; the system lets go of it when the process ends, however it ends.
 
-    With `wait`, until it is free; else raises StorageError that names the process which holds it.
+    Where another process holds it, `waiting` is told which one, and its end is waited for; without `waiting` that
+    raises StorageError.
     """
     make_folder(folder)
     with open(folder / ".lock", "a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
             holder = file.read() or "another process"
-            raise StorageError(f"{folder}: locked by {holder}. Wait until it has finished") from error
+            if waiting is None:
+                raise StorageError(f"{folder}: locked by {holder}. Wait until it has finished") from error
+            waiting(holder)
+            fcntl.flock(file, fcntl.LOCK_EX)
         file.truncate(0)
         file.write(f"pid {os.getpid()} on {platform.node()}")
         file.flush()

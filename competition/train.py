@@ -59,7 +59,7 @@ def train(experiment: Experiment) -> None:
     run = experiment.runs / experiment.name
     with locked(run) if processes.rank() == 0 else contextlib.nullcontext():
         # Before the processes begin to wait for each other, which has a time limit: it may take minutes.
-        feed.prepare_pairs(experiment, wait=processes.count() > 1)
+        feed.prepare_pairs(experiment)
         with processes.lost_peers(run, experiment.timeout):
             _train(experiment, run, processes.start(experiment))
 

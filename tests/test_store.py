@@ -305,12 +305,6 @@ def test_all_damaged_pairs_are_listed_and_the_others_written(pairs: list[Pair], 
     assert set(files_of(folder)) == {path_of(folder, pair).name for pair in (pairs[0], pairs[2])}
 
 
-def test_a_second_preparation_is_told_who_holds_the_folder(pairs: list[Pair], folder: Path) -> None:
-    with locked(folder), pytest.raises(StorageError, match=rf"locked by pid {os.getpid()} on \S+\. Wait"):
-        prepare(pairs, 4, folder, pixels=True)
-    prepare(pairs, 4, folder, pixels=True)
-
-
 def test_a_disk_too_small_is_refused_before_anything_is_written(
     pairs: list[Pair], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -320,7 +314,7 @@ def test_a_disk_too_small_is_refused_before_anything_is_written(
     assert files_of(folder) == {}
 
 
-# ---- killed ---------------------------------------------------------------------------------------------------------
+# ---- other processes -------------------------------------------------------------------------------------------------
 
 PREPARE = """
 import sys
@@ -337,6 +331,16 @@ def start(root: Path, folder: Path) -> subprocess.Popen[str]:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
     assert process.stdout and process.stdout.readline() == "ready\n"
     return process
+
+
+def test_a_second_preparation_waits_for_the_first_one_and_says_so(pairs: list[Pair], tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    with locked(folder):
+        second = start(pairs[0].low.parents[2], folder)
+        assert second.stdout and f"waits for pid {os.getpid()} on" in second.stdout.readline()
+        assert files_of(folder) == {}
+    assert second.wait(60) == 0
+    assert set(files_of(folder)) == {path_of(folder, pair).name for pair in pairs}
 
 
 def many(root: Path, make: Texture, count: int) -> list[Pair]:

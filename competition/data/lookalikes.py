@@ -20,7 +20,7 @@ def lookalikes(prepared: Sequence[Prepared], folder: Path) -> Matrix:
     key = sha256("".join(one.entry.sha256 for one in prepared).encode()).hexdigest()
     if (kept := _read(path, key)) is not None:
         return kept
-    with locked(folder, wait=True):  # of several processes the first computes it
+    with locked(folder, waiting=lambda _: None):  # of several processes the first computes it
         kept = _read(path, key)
         return _compare(prepared, path, key) if kept is None else kept
 

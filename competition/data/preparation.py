@@ -25,16 +25,14 @@ StoreKind = Literal["disk", "memory", "none"]
 THREADS = min(6, os.cpu_count() or 1)
 
 
-def prepare(
-    pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool, verify: bool = False, wait: bool = False
-) -> None:
+def prepare(pairs: Sequence[Pair], scale: int, folder: Path, pixels: bool, verify: bool = False) -> None:
     """Bring the store in `folder` up to date with the picture files; without `pixels` it holds facts only.
 
     What is written stays when the work is cut short, and the next call goes on. With `verify` the bytes of what stands
-    are compared with their SHA-256. Raises BadInput that lists every damaged or mismatched pair, StorageError when
-    another process prepares the same folder and `wait` does not allow for it, or when the disk is too small.
+    are compared with their SHA-256. Where another process prepares the same folder, waits for its end. Raises BadInput
+    that lists every damaged or mismatched pair, StorageError when the disk is too small.
     """
-    with locked(folder, wait):
+    with locked(folder, lambda holder: console.print(f"{folder}: waits for {holder}, which prepares it")):
         _remove_others(pairs, folder)
         missing = [pair for pair in pairs if not _stands(pair, scale, folder, pixels, verify)]
         if missing:

@@ -20,7 +20,7 @@ from competition.errors import BadInput
 from competition.images import Bytes
 from competition.memory import random_access, will_need
 
-VERSION = 1
+VERSION = 2
 _KEY = "competition"
 _TYPES = {"U8": np.uint8, "F32": np.float32}
 # A tile of 64 x 64 pixels fills three pages of memory: a patch touches little beyond itself, in long runs of bytes.
