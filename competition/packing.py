@@ -23,6 +23,7 @@ from competition.files import (
 from competition.formats import Base64CsvConfig, CsvConfig, FormatConfig, PixelsCsvConfig, PngZipConfig
 from competition.images import Bytes, encode_png, list_pictures, read_header, read_prediction, read_rgb
 from competition.manifest import MANIFEST, FileNote, Manifest, encode, note
+from competition.progress import console
 
 Sizes = Mapping[str, tuple[int, int]]
 _SUFFIXES = (".zip", ".csv")
@@ -36,21 +37,22 @@ def pack(output: Path, pictures: Iterable[tuple[str, Bytes]], manifest: Manifest
     process at a time packs into a folder.
     """
     parent = output.parent
-    with named(output), locked(parent, wait=True):
+    target = parent / f"{output.name}{manifest.format.suffix}"
+    staged, staged_file = parent / f".tmp_{output.name}", parent / f".tmp_{target.name}"
+    with locked(parent, lambda holder: console.print(f"{parent}: waits for {holder}, which packs")):
         sweep(parent)
-        staged = parent / f".tmp_{output.name}"
-        target = parent / f"{output.name}{manifest.format.suffix}"
-        staged_file = parent / f".tmp_{target.name}"
         with undone(staged), undone(staged_file):
-            _stage(staged, staged_file, target.name, pictures, manifest)
-            for suffix in _SUFFIXES:  # one of another format would be stale
-                delete(parent / f"{output.name}{suffix}")
-            if output.exists():
-                remove_folder(output)
-            rename(staged, output)
-            sync_folder(parent)
-            rename(staged_file, target)
-            sync_folder(parent)
+            _stage(output, staged, staged_file, pictures, manifest)
+            with named(output):
+                for suffix in _SUFFIXES:  # one of another format would be stale
+                    delete(parent / f"{output.name}{suffix}")
+                sync_folder(parent)
+                if output.exists():
+                    remove_folder(output)
+                rename(staged, output)
+                sync_folder(parent)
+                rename(staged_file, target)
+                sync_folder(parent)
     return target
 
 
@@ -76,17 +78,22 @@ def faults_of(folder: Path, sizes: Sizes, depths: tuple[int, ...]) -> list[str]:
     return faults
 
 
-def _stage(folder: Path, file: Path, name: str, pictures: Iterable[tuple[str, Bytes]], manifest: Manifest) -> None:
+def _stage(output: Path, folder: Path, file: Path, pictures: Iterable[tuple[str, Bytes]], manifest: Manifest) -> None:
     """Write the whole submission under temporary names."""
+
+    def write(path: Path, content: bytes) -> None:
+        with named(output, len(content)):
+            write_synced(path, content)
+
     make_folder(folder)
     notes = {}
-    for picture, pixels in pictures:
-        write_synced(folder / picture, encode_png(pixels))
-        notes[picture] = note(pixels)
-    content = _encode(manifest.format, {picture: folder / picture for picture in sorted(notes)})
-    write_synced(file, content)
-    noted = FileNote(name=name, sha256=hashlib.sha256(content).hexdigest())
-    write_synced(folder / MANIFEST, encode(manifest.model_copy(update={"pictures": notes, "file": noted})))
+    for name, pixels in pictures:
+        write(folder / name, encode_png(pixels))
+        notes[name] = note(pixels)
+    content = _encode(manifest.format, {name: folder / name for name in sorted(notes)})
+    write(file, content)
+    noted = FileNote(name=f"{output.name}{manifest.format.suffix}", sha256=hashlib.sha256(content).hexdigest())
+    write(folder / MANIFEST, encode(manifest.model_copy(update={"pictures": notes, "file": noted})))
     sync_folder(folder)
 
 

@@ -272,7 +272,9 @@ PLANTED: dict[str, Planted] = {
         lambda good: good.changed(lambda p: _brighter(p, 1, 1, 1)), "is not the prediction: ", "predictions"
     ),
     "one pixel off": Planted(
-        lambda good: good.changed(lambda p: p ^ (np.indices(p.shape).sum(0) == 0)), "is not the prediction: ", "predictions"
+        lambda good: good.changed(lambda p: p ^ (np.indices(p.shape).sum(0) == 0)),
+        "is not the prediction: ",
+        "predictions",
     ),
     "picture of the earlier submission": Planted(
         lambda good: good.entries(_1=good.earlier[good.names[1]]), "is that of the earlier submission", "earlier"

@@ -1,8 +1,5 @@
 """verify as a user calls it: good submissions of every form pass, every way to spoil one is named, in one line each."""
 
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
@@ -15,7 +12,6 @@ import pytest
 from competition.errors import BadInput
 from competition.images import read_prediction, read_rgb, write_png
 from competition.judging import Evidence, judge, known_manifest
-from competition.manifest import Manifest, read_manifest
 from competition.submit import main as submit
 from competition.verify import main as verify
 

@@ -63,7 +63,11 @@ def _psnr(first: Bytes, second: Bytes) -> float:
 
 def _one_colour(pixels: Bytes, low: Bytes) -> str | None:
     colour = pixels[0, 0]
-    if not (pixels[0] == colour).all() or not (pixels == colour).all() or int(np.ptp(low.astype(int), (0, 1)).max()) <= _EDGE:
+    if (
+        not (pixels[0] == colour).all()
+        or not (pixels == colour).all()
+        or int(np.ptp(low.astype(int), (0, 1)).max()) <= _EDGE
+    ):
         return None
     return f"is {'black' if not colour.any() else f'of one colour {tuple(map(int, colour))}'} throughout"
 

@@ -24,7 +24,9 @@ class Picture(NamedTuple):
     pixels: Bytes
 
 
-def read_pictures(submission: Path, sizes: Mapping[str, Size], wanted: FormatConfig | None) -> Iterator[Picture | Fault]:
+def read_pictures(
+    submission: Path, sizes: Mapping[str, Size], wanted: FormatConfig | None
+) -> Iterator[Picture | Fault]:
     """The pictures of a folder, zip or CSV, and its faults; each expected one is yielded at most once.
 
     `sizes` maps each expected file name to (width, height). `wanted` tells what a CSV's columns and rows are called;
