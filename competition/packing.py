@@ -3,15 +3,16 @@
 import base64
 import hashlib
 import io
+import os
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from competition import files
 from competition.errors import BadInput
 from competition.files import (
     delete,
     locked,
-    make_folder,
     named,
     remove_folder,
     rename,
@@ -47,8 +48,9 @@ def pack(output: Path, pictures: Iterable[tuple[str, Bytes]], manifest: Manifest
                 for suffix in _SUFFIXES:  # one of another format would be stale
                     delete(parent / f"{output.name}{suffix}")
                 sync_folder(parent)
-                if output.exists():
-                    remove_folder(output)
+            if output.exists():
+                remove_folder(output)
+            with named(output):
                 rename(staged, output)
                 sync_folder(parent)
                 rename(staged_file, target)
@@ -85,7 +87,8 @@ def _stage(output: Path, folder: Path, file: Path, pictures: Iterable[tuple[str,
         with named(output, len(content)):
             write_synced(path, content)
 
-    make_folder(folder)
+    with named(output):
+        files.on_disk("mkdir", folder, os.mkdir, folder)
     notes = {}
     for name, pixels in pictures:
         write(folder / name, encode_png(pixels))
@@ -94,7 +97,8 @@ def _stage(output: Path, folder: Path, file: Path, pictures: Iterable[tuple[str,
     write(file, content)
     noted = FileNote(name=f"{output.name}{manifest.format.suffix}", sha256=hashlib.sha256(content).hexdigest())
     write(folder / MANIFEST, encode(manifest.model_copy(update={"pictures": notes, "file": noted})))
-    sync_folder(folder)
+    with named(output):
+        sync_folder(folder)
 
 
 # ---- formats --------------------------------------------------------------------------------------------------------

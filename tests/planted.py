@@ -213,6 +213,7 @@ PLANTED: dict[str, Planted] = {
     "zip cut short": Planted(lambda good: zipped(good.entries())[:-40], "damaged zip"),
     "empty zip": Planted(lambda good: [], "missing", findings=None),
     "no zip at all": Planted(lambda good: good.entries()[0][1], "is PNG, no folder, zip or CSV"),
+    "zip in the zip": Planted(lambda good: good.entries(_1=zipped([("a.png", b"")])), "is a zip archive inside"),
     # files
     "JPEG named .png": Planted(lambda good: good.changed(lambda p: saved(p, "RGB", "JPEG")), "is JPEG inside"),
     "file cut short": Planted(lambda good: good.changed(lambda p: _png(p)[:-50]), "truncated after"),

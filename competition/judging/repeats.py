@@ -49,17 +49,16 @@ def repeated(picture: Bytes, low: Bytes, scale: int) -> Repeat | None:
 def _hashes(picture: Bytes) -> Hashes:
     """A number for the window that begins at each pixel: equal windows have equal ones, others hardly ever.
 
-    Polynomials modulo 2^64 in the pixels, along rows and then along columns; windows are joined two and two.
+    Polynomials modulo 2^64 in the pixels, along columns and then along rows; windows are joined two and two.
     """
     red, green, blue = (picture[..., channel].astype(np.uint64) for channel in range(3))
-    values = red | green << np.uint64(8) | blue << np.uint64(16)
-    for axis, factor in enumerate(_FACTORS):
+    values: Hashes = red | green << np.uint64(8) | blue << np.uint64(16)
+    for factor in _FACTORS:
         step = 1
         while step < _WINDOW:
-            size = values.shape[axis] - step
-            ahead, behind = (np.take(values, range(size), axis), np.take(values, range(step, step + size), axis))
-            values = ahead * np.uint64(pow(factor, step, 2**64)) + behind
+            values = values[:-step] * np.uint64(pow(factor, step, 2**64)) + values[step:]
             step *= 2
+        values = values.T
     return values
 
 
