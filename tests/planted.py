@@ -259,8 +259,8 @@ PLANTED: dict[str, Planted] = {
         lambda good: good.changed(lambda p: np.roll(p, 1, 1)), "is moved by about (", findings=1
     ),
     "moved up by one pixel": Planted(lambda good: good.changed(lambda p: np.roll(p, -1, 0)), "is moved by about ("),
-    "brighter by four levels": Planted(lambda good: good.changed(lambda p: _brighter(p, 4, 4, 4)), "levels off its"),
-    "bluer by four levels": Planted(lambda good: good.changed(lambda p: _brighter(p, 0, 0, 4)), "mean blue lies +"),
+    "brighter by five levels": Planted(lambda good: good.changed(lambda p: _brighter(p, 5, 5, 5)), "levels off its"),
+    "bluer by five levels": Planted(lambda good: good.changed(lambda p: _brighter(p, 0, 0, 5)), "mean blue lies +"),
     "bicubic": Planted(_bicubic, "is bicubic enlargement, others are not"),
     # what only predictions or an earlier submission tell
     "cut off instead of rounded": Planted(

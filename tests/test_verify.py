@@ -289,7 +289,7 @@ def test_a_manifest_that_is_none_is_named(place, tmp_path, text):
 
 # ---- the contest's real test pictures -------------------------------------------------------------------------------
 
-CROP = 160
+CROP = 112
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from competition.judging.content import Look
 from competition.manifest import Manifest
 
 # 8-bit levels that the mean of a picture may lie off its low picture's.
-BRIGHTNESS = 2.5
+BRIGHTNESS = 3.5
 # PSNR in dB to bicubic enlargement, or to an earlier submission, from which pictures are the same or strangers.
 SAME, STRANGE = 52.0, 15.0
 # A middle of fewer pictures says nothing.
