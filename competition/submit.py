@@ -1,5 +1,6 @@
 """Vote over members' predictions and write a submission that was read back and checked."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -177,7 +178,7 @@ def _shares(submission: Submission, scores: Sequence[float]) -> list[float]:
         weights = np.array(given, np.float64)
     else:
         weights = np.array(scores if submission.weights == "psnr" else [1.0] * len(scores))
-    return [float(weight) for weight in weights / weights.sum()]
+    return [float(weight) for weight in weights / math.fsum(weights)]
 
 
 def _psnr(submission: Submission, folder: Path, names: Sequence[str]) -> float:
