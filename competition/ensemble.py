@@ -1,5 +1,6 @@
 """Enlarging whole pictures: tiles, the eight-way self-ensemble, and votes over members."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -78,7 +79,7 @@ def vote(members: Sequence[npt.NDArray[np.uint16]], weights: Sequence[float]) ->
         raise ValueError(f"{len(members)} members cannot be joined with weights {list(weights)}")
     if len({member.shape for member in members}) != 1:
         raise ValueError(f"members have different sizes: {[member.shape for member in members]}")
-    share = share / share.sum()
+    share = share / math.fsum(share)  # exact, so the same in every order
     # Sorted by their bytes, so that the order of the members cannot change the last bit of the sum.
     order = sorted(range(len(members)), key=lambda index: (share[index], members[index].tobytes()))
     total = sum(share[index] * members[index].astype(np.float64) for index in order)

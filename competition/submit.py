@@ -1,7 +1,7 @@
 """Vote over members' predictions and write a submission that was read back and checked."""
 
-import json
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,11 +12,11 @@ from rich.table import Table
 from competition.config import Config, describe, load
 from competition.ensemble import bicubic, vote
 from competition.errors import ArgumentParser, BadInput, UsageError, run_command
-from competition.files import write_atomic
+from competition.files import sha256
+from competition.formats import FormatConfig, PngZipConfig
 from competition.images import (
     Bytes,
     Words,
-    encode_png,
     list_pictures,
     quantize,
     read_header,
@@ -24,10 +24,13 @@ from competition.images import (
     read_rgb,
     to_bytes,
 )
+from competition.judging import Evidence, conclude, judge
+from competition.manifest import MANIFEST, WEIGHTED_MEAN, Manifest, MemberNote, ValidationNote
 from competition.metrics import MetricConfig
-from competition.packing import faults_of, pack, verify
-from competition.predictions import seconds
+from competition.packing import faults_of, pack
+from competition.predictions import read_record, seconds
 from competition.progress import console, progress
+from competition.provenance import commit, versions
 
 
 class MemberConfig(Config):
@@ -43,7 +46,7 @@ class Submission(Config):
     """One submission."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-    """Name of the submission: SUBMISSIONS/NAME/*.png and SUBMISSIONS/NAME.zip."""
+    """Name of the submission: SUBMISSIONS/NAME/ with pictures and manifest, and SUBMISSIONS/NAME.zip or .csv."""
     data: Path
     """Contest folder: test/lr tells names and sizes, train/lr and train/hr score the validation predictions."""
     predictions: Path
@@ -57,6 +60,8 @@ class Submission(Config):
     """Enlargement factor."""
     submissions: Path = Path("submissions")
     """Folder that receives the submission."""
+    format: FormatConfig = PngZipConfig()
+    """What the contest wants handed in."""
     metric: MetricConfig = MetricConfig()
     """The contest's score."""
 
@@ -89,10 +94,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def submit(submission: Submission) -> list[Row]:
-    """Check the members, score them, vote, write folder and zip, read both back; returns the rows of the table.
+    """Check the members, score them, vote, write folder and file, judge the file; returns the rows of the table.
 
     Raises BadInput before anything is written when a member lacks a picture, has one too many, or has one of the wrong
-    size or mode.
+    size or mode; and at the end with all faults that the judge finds.
     """
     sizes = _expected_sizes(submission)
     folders = [submission.predictions / member.folder for member in submission.members]
@@ -101,16 +106,10 @@ def submit(submission: Submission) -> list[Row]:
         raise BadInput(*faults)
     names = _validation_names([*folders, *(submission.predictions / folder for folder in submission.compare)])
     rows, shares = _score(submission, names)
-    pictures = {}
-    with progress() as bar:
-        for name in bar.track(sizes, description="vote"):
-            members = [read_prediction(folder / "test" / name) for folder in folders]
-            pictures[name] = encode_png(quantize(vote(members, shares), 8))
     output = submission.submissions / submission.name
-    pack(output, pictures)
-    verify(output, sizes)
-    write_atomic(output.with_name(f"{output.name}.json"), _report(submission, rows).encode())
-    console.print(f"{output}: {len(pictures)} pictures, {output}.zip; read back and checked")
+    file = pack(output, _votes(folders, list(sizes), shares), _manifest(submission, rows, shares, len(names)))
+    conclude(judge(file, submission.data / "test" / "lr", submission.scale, Evidence(manifest=output / MANIFEST)))
+    console.print(f"{output}: {len(sizes)} pictures, {file}; read back and checked")
     return rows
 
 
@@ -179,7 +178,7 @@ def _shares(submission: Submission, scores: Sequence[float]) -> list[float]:
         weights = np.array(given, np.float64)
     else:
         weights = np.array(scores if submission.weights == "psnr" else [1.0] * len(scores))
-    return [float(weight) for weight in weights / weights.sum()]
+    return [float(weight) for weight in weights / math.fsum(weights)]
 
 
 def _psnr(submission: Submission, folder: Path, names: Sequence[str]) -> float:
@@ -213,8 +212,53 @@ def _prediction(submission: Submission, path: Path) -> Words:
     return picture
 
 
-def _report(submission: Submission, rows: Sequence[Row]) -> str:
-    return json.dumps({"metric": submission.metric.definition(), "rows": [row._asdict() for row in rows]}, indent=1)
+# ---- what is written -------------------------------------------------------------------------------------------------
+
+
+def _votes(folders: Sequence[Path], names: Sequence[str], shares: Sequence[float]) -> Iterator[tuple[str, Bytes]]:
+    with progress() as bar:
+        for name in bar.track(names, description="vote"):
+            members = [read_prediction(folder / "test" / name) for folder in folders]
+            yield name, quantize(vote(members, shares), 8)
+
+
+def _manifest(submission: Submission, rows: Sequence[Row], shares: Sequence[float], pictures: int) -> Manifest:
+    scores = {row.name: row.psnr for row in rows}
+    members = [
+        _member(submission.predictions / member.folder, share, scores[str(member.folder)])
+        for member, share in zip(submission.members, shares, strict=True)
+    ]
+    return Manifest(
+        name=submission.name,
+        format=submission.format,
+        scale=submission.scale,
+        vote=WEIGHTED_MEAN,
+        members=tuple(members),
+        validation=ValidationNote(
+            metric=submission.metric.definition(),
+            psnr=_finite(rows[-1].psnr),
+            pictures=pictures,
+            rows=tuple({**row._asdict(), "psnr": _finite(row.psnr)} for row in rows),
+        ),
+        commit=commit(),
+        versions=versions(),
+    )
+
+
+def _member(folder: Path, share: float, psnr: float) -> MemberNote:
+    record = read_record(folder / "test")
+    return MemberNote(
+        folder=folder.resolve(),
+        weight=share,
+        psnr=_finite(psnr),
+        **{key: str(record[key]) for key in ("source", "weights", "commit") if record.get(key)},
+        predictions={name: sha256(path) for name, path in list_pictures(folder / "test").items()},
+    )
+
+
+def _finite(score: float) -> float | None:
+    """A score as JSON can hold it: that of pictures equal to their truth is infinite."""
+    return score if np.isfinite(score) else None
 
 
 if __name__ == "__main__":
