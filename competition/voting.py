@@ -10,7 +10,7 @@ from torch import Tensor
 
 from competition import weighting
 from competition.agreement import gram
-from competition.backprojection import Reduction, back_project
+from competition.backprojection import Reduction, corrections
 from competition.ensemble import vote
 from competition.errors import BadInput, UsageError
 from competition.images import Bytes, Words, quantize, read_header, read_prediction, read_rgb, to_bytes
@@ -58,8 +58,8 @@ class Ballot(NamedTuple):
     """(parts, members)"""
     kind: Kind = "all"
     reduction: Reduction = "bicubic"
-    strength: float = 0.0
-    """Of the back-projection, in [0, 1]."""
+    strengths: tuple[float, ...] = ()
+    """Of the back-projection, one for each of its low passes, in [0, 1] and of sum 1 at most; none for none."""
     scale: int = 4
 
     @property
@@ -74,9 +74,10 @@ class Ballot(NamedTuple):
             joined = vote(members, [float(weight) for weight in self.weights[0]])
         else:
             joined = join(members, self.weights, parts.label(low, self.scale), parts)
-        if not self.strength:
-            return joined
-        return joined + self.strength * (back_project(joined, low, self.reduction, self.scale) - joined)
+        if self.strengths:
+            steps = corrections(joined, low, self.reduction, self.scale)
+            joined += sum(strength * step for strength, step in zip(self.strengths, steps, strict=True))
+        return joined
 
 
 def gather(folders: Sequence[Path], validation: Validation, kind: Kind = "all") -> Evidence:
@@ -95,20 +96,18 @@ def elect(scheme: Scheme, kind: Kind, evidence: Evidence, given: Sequence[float 
     """The weights of a scheme, and lines that tell how they came about.
 
     Those fitted to the validation pictures must gain on pictures left out, else the plain mean votes, or the best
-    member alone where that is better. Raises UsageError where `given` weights are missing or all 0, BadInput where a
-    member has an infinite PSNR to be weighed by.
+    member alone where that is better. Raises UsageError where `given` weights are missing or all 0.
     """
     grams = evidence.grams
     if scheme == "given":
         if None in given or not sum(weight or 0 for weight in given):
             raise UsageError("members: weights is `given`, but a weight is missing or all are 0. Write them down")
-        return Ballot(_shares(np.array(given, np.float64))), []
+        weights = np.array([given], np.float64)
+        return Ballot(weights / weights.sum()), []
     if scheme == "uniform" or grams.shape[2] == 1:
         return Ballot(weighting.uniform(grams.sum(1, keepdims=True))), []
     if scheme == "psnr":
-        if not np.isfinite(evidence.psnr).all():
-            raise BadInput("members: validation predictions equal to the truth. Leave that member out")
-        weights = _shares(evidence.psnr.mean(1))
+        weights = weighting.by_psnr(grams.sum(1, keepdims=True))
         off = np.abs(weights * weights.size - 1).max()
         return Ballot(weights), [f"psnr: nearly the plain mean, no member's share is more than {off:.1%} off it"]
     return _fitted(scheme, kind, grams)
@@ -131,10 +130,6 @@ def _fitted(scheme: Scheme, kind: Kind, grams: Array) -> tuple[Ballot, list[str]
     apart = weighting.attempt(f"{scheme} per {kind}", fit, grams)
     finest, second = weighting.prefer(chosen, apart)
     return Ballot(finest.weights, kind if finest is apart else "all"), [line, second]
-
-
-def _shares(weights: Array) -> Array:
-    return np.asarray(weights / weights.sum())[None]
 
 
 # ---- on the validation pictures -------------------------------------------------------------------------------------
@@ -161,21 +156,25 @@ def scores(ballot: Ballot, folders: Sequence[Path], validation: Validation) -> A
 def with_back_projection(
     ballot: Ballot, folders: Sequence[Path], validation: Validation, reduction: Reduction
 ) -> tuple[Ballot, str]:
-    """The ballot with the strength of back-projection that serves the validation pictures, and a line about it.
+    """The ballot with the strengths of back-projection that serve the validation pictures, and a line about it.
 
-    A step of strength s is the vote 1 - s : s of a picture and its full back-projection, so that strength is fitted
+    A step of strength s is the vote 1 - s : s of a picture and its full back-projection, so that strengths are fitted
     and refused as weights are.
     """
     everything, grams = PARTS["all"], []
     for name, low, picture in joined(ballot, folders, validation):
-        pair = [quantize(each, 16) for each in (picture, back_project(picture, low, reduction, validation.scale))]
+        steps = corrections(picture, low, reduction, validation.scale)
+        choices = [quantize(each, 16) for each in (picture, *(picture + step for step in steps))]
         truth = read_rgb(validation.truth / name)
         labels = everything.label(low, validation.scale)
-        grams.append(gram(pair, truth, validation.metric, everything, labels))
+        grams.append(gram(choices, truth, validation.metric, everything, labels))
     if len(grams) < weighting.FEWEST_PICTURES:
-        return ballot, f"back-projection: {len(grams)} validation pictures cannot tell its strength; left out"
+        return ballot, f"back-projection: {len(grams)} validation pictures cannot tell its strengths; left out"
     evidence = np.array(grams)
-    plain = weighting.attempt("the vote", lambda _: np.array([[1.0, 0.0]]), evidence)
+    as_it_is = np.eye(1, evidence.shape[2])
+    plain = weighting.attempt("the vote", lambda _: as_it_is, evidence)
     fitted = weighting.attempt("back-projection", weighting.convex, evidence)
     chosen, line = weighting.prefer(plain, fitted)
-    return ballot._replace(reduction=reduction, strength=float(chosen.weights[0, 1])), line
+    if chosen is plain:
+        return ballot, line
+    return ballot._replace(reduction=reduction, strengths=tuple(map(float, chosen.weights[0, 1:]))), line
