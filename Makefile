@@ -93,7 +93,7 @@ pretrained: install  ## list published weights, or fetch and convert one with NA
 	$(BIN)/python -m competition.pretrained $(if $(filter command,$(origin NAME)),$(NAME))
 
 test: install-dev  ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: install-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
