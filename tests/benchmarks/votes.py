@@ -11,15 +11,17 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from measure import keep
 
 from competition import statistics, weighting
 from competition.agreement import distances, gram
 from competition.backprojection import LOW_PASSES
 from competition.data.degrade import Degradation, degrade
+from competition.data.pairs import read_names
 from competition.images import list_pictures, read_prediction, read_rgb, write_png
 from competition.metrics import MetricConfig
 from competition.parts import PARTS
-from competition.voting import Array, Ballot, Validation, gather, with_back_projection
+from competition.voting import Array, Ballot, Evidence, Validation, elect, gather, with_back_projection
 
 PAGE = "docs/votes.md"
 METRIC = MetricConfig()
@@ -41,16 +43,13 @@ WAYS = {
 }
 
 MEMORY = """
-import resource
-import numpy as np
-from competition.agreement import gram
+import resource, sys
+from pathlib import Path
 from competition.metrics import MetricConfig
-from competition.parts import PARTS
-rng = np.random.default_rng(0)
-truth = rng.integers(0, 256, ({side}, {side}, 3), dtype=np.uint8)
-members = [rng.integers(0, 65536, truth.shape, dtype=np.uint16) for _ in range({members})]
-parts = PARTS["band"]
-gram(members, truth, MetricConfig(), parts, parts.label(truth[::4, ::4], 4))
+from competition.voting import Validation, gather
+work = Path(sys.argv[1])
+validation = Validation(["1.png"], work / "low", work / "high", MetricConfig(), 4)
+gather([work / "member"] * int(sys.argv[2]), validation, "band")
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -69,17 +68,20 @@ def row(trial: weighting.Trial, grams: Array, best: Array) -> list[str]:
     return [trial.name, shares(trial.weights), f"{fitted:.3f}", f"{trial.left_out.mean():.3f}", gain, wins]
 
 
+def guarded(grams: Array) -> Array:
+    """What a submission with `weights: convex` votes with: the guard has its own pictures left out."""
+    return elect("convex", "all", Evidence(grams, np.empty(0)), [])[0].weights
+
+
 def ways_to_weigh(folders: list[Path], validation: Validation) -> list[list[str]]:
     """A row for every way, those per part with the Gram matrices of their parts."""
     grams = gather(folders, validation).grams
     trials = [weighting.attempt(name, fit, grams) for name, fit in FITS.items()]
     best = trials[0].left_out
-    rows = [row(trial, grams, best) for trial in trials]
+    rows = [row(trial, grams, best) for trial in (*trials, weighting.attempt("convex, guarded", guarded, grams))]
     for kind in ("band", "texture"):
         apart = gather(folders, validation, kind).grams
         rows.append(row(weighting.attempt(f"convex per {kind}", weighting.convex, apart), apart, best))
-    _, line = weighting.prefer(min(trials[:2], key=lambda trial: -trial.left_out.mean()), trials[-1])
-    print(line, flush=True)
     return rows
 
 
@@ -128,11 +130,14 @@ def hidden(folders: list[Path], data: Path) -> list[list[str]]:
     return rows
 
 
-def memory(members: int, side: int = 2048) -> float:
-    """Peak GiB of a process that gathers the evidence of one picture of so many members, bands apart."""
-    code = MEMORY.format(members=members, side=side)
-    done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
-    return float(done.stdout) / 2**20
+def memory(members: int, work: Path) -> float:
+    """Peak GiB of a process that gathers the evidence of one picture of 2048x2048 of so many members, bands apart."""
+    rng = np.random.default_rng(0)
+    for folder, side, depth in (("low", 512, np.uint8), ("high", 2048, np.uint8), ("member", 2048, np.uint16)):
+        peak = np.iinfo(depth).max
+        write_png(work / folder / "1.png", rng.integers(0, peak, (side, side, 3), depth, endpoint=True))
+    done = subprocess.run([sys.executable, "-c", MEMORY, work, str(members)], stdout=subprocess.PIPE, check=True)
+    return int(done.stdout) / 2**20
 
 
 def main(data: Path, predictions: Path, names: list[str]) -> None:
@@ -167,7 +172,8 @@ def main(data: Path, predictions: Path, names: list[str]) -> None:
     rows = hidden([predictions / name / "test" for name in tested], data)
     title = f"The plain mean of {', '.join(tested)} on the hidden test pictures: squared levels, levels"
     keep("votes_hidden", title, command, columns, rows, PAGE)
-    rows = [[str(count), f"{memory(count):.2f}"] for count in (4, 16, 32)]
+    with tempfile.TemporaryDirectory() as work:
+        rows = [[str(count), f"{memory(count, Path(work)):.2f}"] for count in (4, 16, 32)]
     columns = ["members", "peak memory of the process [GiB]"]
     keep("votes_memory", "Evidence of one picture of 2048×2048, bands apart", command, columns, rows, PAGE)
 
