@@ -8,22 +8,13 @@ from typing import NamedTuple, get_args
 import torch
 from torch import nn
 
-from competition import pretrained, weights
 from competition.data.pairs import read_names
 from competition.ensemble import SelfEnsemble, enlarge
-from competition.errors import (
-    ArgumentParser,
-    BadCheckpoint,
-    BadInput,
-    CompetitionError,
-    NumericalError,
-    UsageError,
-    run_command,
-)
+from competition.errors import ArgumentParser, BadInput, CompetitionError, NumericalError, UsageError, run_command
 from competition.files import sha256
 from competition.images import list_pictures, quantize, read_rgb, to_tensor, write_png
 from competition.memory import reuse_freed_memory
-from competition.models.bicubic import BicubicConfig
+from competition.networks import choose
 from competition.predictions import Record, read_record, write_record
 from competition.progress import console, progress
 
@@ -61,14 +52,9 @@ def main(arguments: Sequence[str]) -> None:
 def load_upscaler(source: str, self_ensemble: SelfEnsemble = "none", tile: int = 0) -> Upscaler:
     """The network behind a run folder, a weights file, a pretrained name or `bicubic` (x4)."""
     settings: Record = {"source": source, "self_ensemble": self_ensemble, "tile": tile}
-    if source == "bicubic":
-        config = BicubicConfig()
-        return Upscaler(config.build(), config.scale, settings)
-    path = Path(source) / "best.safetensors" if Path(source).is_dir() else pretrained.locate(source)
-    if not path.exists():
-        raise BadCheckpoint(f"{path}: missing, the run has not validated yet. Let it train on")
-    network, description = weights.build_network(path)
-    settings |= {"weights": sha256(path), "description": description.model_dump(mode="json")}
+    network, description, path = choose(source)
+    if path:
+        settings |= {"weights": sha256(path), "description": description.model_dump(mode="json")}
     return Upscaler(network, description.model.scale, settings)
 
 

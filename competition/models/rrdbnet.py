@@ -80,14 +80,25 @@ class RRDBNet(nn.Module):
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), about [0, 1] and not clipped."""
         height, width = low.shape[-2:]
         # Sizes that the un-shuffle does not divide are filled up by repeating the edge, and cut again at the end.
-        padding = (0, -width % self.unshuffle, 0, -height % self.unshuffle)
-        x = functional.pad(low, padding, mode="replicate") if any(padding) else low
+        x = low
+        if self.unshuffle > 1:
+            x = _take(low, height + -height % self.unshuffle, width + -width % self.unshuffle)
         first = self.conv_first(functional.pixel_unshuffle(x, self.unshuffle))
         x = first + convolve(self.conv_body, self.body(first))
         x = activate(convolve_doubled(self.conv_up1, x))
         x = activate(convolve_doubled(self.conv_up2, x))
         high = convolve(self.conv_last, activate(convolve(self.conv_hr, x)))
-        return high[..., : height * self.scale, : width * self.scale]
+        return high if self.unshuffle == 1 else _take(high, height * self.scale, width * self.scale)
+
+
+def _take(x: Tensor, height: int, width: int) -> Tensor:
+    """The first rows and columns, the last one repeated where there are too few.
+
+    Without a branch on the size and without a view, so that exported programs take pictures of any size.
+    """
+    for axis, size in ((-2, height), (-1, width)):
+        x = x.index_select(axis, torch.arange(size, device=x.device).clamp(max=x.shape[axis] - 1))
+    return x
 
 
 def _initialise(conv: nn.Conv2d) -> None:
