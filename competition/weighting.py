@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
+from competition.statistics import interval
+
 Array = npt.NDArray[np.float64]
 Fit = Callable[[Array], Array]
 
@@ -19,10 +21,9 @@ Fit = Callable[[Array], Array]
 ROUNDING = 1 / 12
 ROUNDS = 100
 FEWEST_PICTURES = 3
-# Standard errors that a gain must exceed: one would let a member in that is a hair better on nine pictures and ten
-# times worse on the tenth.
-SURE = 2.0
 _ITERATIONS, _SETTLED = 1000, 1e-9
+# A gain of so many dB is the noise of sums.
+_NOTHING = 1e-6
 # How much the whole picture counts in a part: enough to weigh where a part does not occur.
 _WHOLE = 1e-6
 
@@ -145,13 +146,13 @@ def attempt(name: str, fit: Fit, grams: Array) -> Trial:
 
 
 def prefer(plain: Trial, fitted: Trial) -> tuple[Trial, str]:
-    """The fitted weights if their mean gain on pictures left out exceeds SURE standard errors, else the plain ones.
+    """The fitted weights if their gain on pictures left out has an interval above 0, else the plain ones.
 
     Also the line that says so.
     """
     gains = fitted.left_out - plain.left_out
-    error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
-    taken = bool(gains.mean() > SURE * error)
-    figures = f"{gains.mean():+.4f} dB over {plain.name} on pictures left out, standard error {error:.4f}"
+    low, high = interval(gains)
+    taken = low > _NOTHING
+    figures = f"{gains.mean():+.4f} dB [{low:+.4f}, {high:+.4f}] over {plain.name} on pictures left out"
     verdict = "taken" if taken else f"no sure gain, {plain.name} stays"
     return fitted if taken else plain, f"{fitted.name}: {figures}; {verdict}"

@@ -31,11 +31,11 @@ def test_the_sign_test_is_the_binomial_one(wins, losses):
 def test_the_interval_covers_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(1)
     covered = 0
-    for _ in range(100):
+    for _ in range(60):
         differences = rng.normal(0.05, 0.1, 18)
         found = compare(differences, np.zeros(18))
         covered += found.low <= 0.05 <= found.high
-    assert 85 <= covered <= 99
+    assert 50 <= covered <= 59
 
 
 def test_the_interval_of_many_pictures_is_that_of_the_normal_distribution():

@@ -284,7 +284,7 @@ def test_back_projection_is_used_with_the_strength_that_gains_and_refused_withou
     config = votes(a=lambda k: noise(k, 6, 16.0), b=lambda k: noise(100 + k, 6, 16.0))
     submit([config])
     plain = table(tmp_path)["vote"]["psnr"]
-    submit([config, "back_projection=fitted"])
+    submit([config, "back_projection=bicubic"])
     assert "back-projection: +" in capsys.readouterr().out and table(tmp_path)["vote"]["psnr"] > plain + 1
     first = read_rgb(tmp_path / "submissions/joint/005.png")
     for name in VALIDATION:  # low pictures of something else: nothing to be corrected by

@@ -151,7 +151,8 @@ def test_a_fit_to_noise_is_refused():
 
 
 def test_a_real_gain_is_taken():
-    given_grams = grams(2, 8, 1, 4, spread=1.5)
+    errors = np.random.default_rng(2).normal(size=(8, 1, 4, 500)) * np.array([2, 3, 3, 20])[:, None]
+    given_grams = errors @ np.swapaxes(errors, 2, 3) / 500
     plain = weighting.attempt("the plain mean", weighting.uniform, given_grams)
     fitted = weighting.attempt("convex", weighting.convex, given_grams)
     chosen, line = weighting.prefer(plain, fitted)
