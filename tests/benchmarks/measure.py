@@ -16,11 +16,14 @@ RESULTS = ROOT / "tests" / "benchmarks" / "results"
 
 def circumstances() -> dict[str, Any]:
     """Date, machine, versions and commit of a measurement."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
     return {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{cpu[1] if cpu else platform.machine()}, {len(os.sched_getaffinity(0))} cores, no GPU",
+        "machine": f"{cpu[1] if cpu else platform.machine()}, {len(os.sched_getaffinity(0))} cores, {gpu}",
         "versions": {"python": platform.python_version(), "torch": version("torch")},
         "commit": commit.stdout.strip(),
     }

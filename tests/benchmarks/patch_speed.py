@@ -104,6 +104,21 @@ def sub_images(root: Path, output: Path, side: str, size: int, step: int) -> Non
         make_lmdb_from_imgs(str(folder), str(output / f"{side}.lmdb"), names, keys)
 
 
+def make_pictures(demo: Path, work: Path) -> tuple[Path, Path]:
+    """The contest-size pairs, a folder with 16 of them, and their sub-images, where they are not there yet."""
+    contest = work / "contest"
+    subprocess.run([sys.executable, Path(__file__).with_name("many_pairs.py"), demo, contest, "200"], check=True)
+    few = work / "few"
+    for side, size in (("hr", 480), ("lr", 120)):
+        (few / "train" / side).mkdir(parents=True, exist_ok=True)
+        for path in sorted((contest / "train" / side).glob("*.png"))[:16]:
+            link = few / "train" / side / path.name
+            link.unlink(missing_ok=True)
+            link.symlink_to(path.resolve())
+        sub_images(few, work / "sub", side, size, size // 2)
+    return contest, few
+
+
 def speed(method: Method, workers: int, patches: int, cold: bool, seed: int) -> float:
     """Patches a second over the first `patches` patches, the start of the workers not counted."""
     batches = method(workers, seed)
@@ -121,16 +136,7 @@ def main(demo: Path, work: Path) -> None:
     """Measure everything and keep the table."""
     cv2.setNumThreads(1)
     reuse_freed_memory()
-    contest = work / "contest"
-    subprocess.run([sys.executable, Path(__file__).with_name("many_pairs.py"), demo, contest, "200"], check=True)
-    few = work / "few"
-    for side, size in (("hr", 480), ("lr", 120)):
-        (few / "train" / side).mkdir(parents=True, exist_ok=True)
-        for path in sorted((contest / "train" / side).glob("*.png"))[:16]:
-            link = few / "train" / side / path.name
-            link.unlink(missing_ok=True)
-            link.symlink_to(path.resolve())
-        sub_images(few, work / "sub", side, size, size // 2)
+    contest, few = make_pictures(demo, work)
     methods: dict[str, tuple[Method, int]] = {
         "BasicSR, PNG": (basicsr(few / "train", "disk"), 48),
         "BasicSR, sub-images, PNG": (basicsr(work / "sub", "disk"), 640),
