@@ -53,6 +53,8 @@ class Hidden:
 
     def lines(self, validation: Array, members: Sequence[str]) -> list[str]:
         """For the user: the gain to expect, and a warning for every member out of family."""
+        if self.ballot.kind == "all":  # the evidence may tell parts that were not to weigh apart
+            validation = validation.sum(1, keepdims=True)
         known = weighting.diversity(validation, self.ballot.weights)
         lines = [
             f"the vote's MSE lies {self.diversity().mean():.3f} below its members' weighted mean on the test pictures, "
