@@ -1,5 +1,6 @@
 """What members' predictions of the hidden test pictures tell without the truth: gain, disagreement, outliers."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,14 @@ class Hidden:
         self.grams[name] = gram(members, members[0], self.metric, parts, labels)
         self.maps[name] = encode_png(draw(disagreement(members, self.ballot.shares)))
 
-    def write_maps(self, folder: Path) -> None:
-        """A disagreement map of every picture as PNG, in place of those of an earlier vote."""
+    def write(self, folder: Path) -> None:
+        """A disagreement map of every picture as PNG, and report.json, in place of those of an earlier vote."""
         if folder.exists():
             remove_folder(folder)
         make_folder(folder)
         for name, content in self.maps.items():
             write_atomic(folder / name, content)
+        write_atomic(folder / "report.json", json.dumps(self._report(), indent=1).encode())
 
     def diversity(self) -> Array:
         """Of the vote on each picture, in squared 8-bit levels."""
@@ -67,8 +69,8 @@ class Hidden:
             for one in self.outliers(validation)
         ]
 
-    def report(self) -> dict[str, Any]:
-        """Plain values by picture: diversity, and each member's distance to the vote's other members."""
+    def _report(self) -> dict[str, Any]:
+        """Plain values by picture: diversity, and each member's distance to the other members."""
         between = distances(np.array(list(self.grams.values())))
         return {
             name: {"diversity": float(gain), "distances": np.round(apart, 4).tolist()}

@@ -82,6 +82,19 @@ def p_again(differences: Array, pictures: int = PICTURES) -> float:
     return float(stats.t.cdf(mean / spread, count - 1))
 
 
+def expect(scores: Sequence[float] | Array, pictures: int = PICTURES) -> tuple[float, float, float]:
+    """Mean score, and the ends of an interval that holds that of `pictures` others with probability CONFIDENCE.
+
+    Raises ValueError for fewer than two scores, or scores that are not finite.
+    """
+    values = np.asarray(scores, np.float64)
+    if len(values) < 2 or not np.isfinite(values).all():
+        raise ValueError(f"{len(values)} scores tell no interval: two finite ones or more do")
+    half = values.std(ddof=1) * np.sqrt(1 / len(values) + 1 / pictures)
+    half *= stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)
+    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+
+
 class Shake(NamedTuple):
     """What a public score tells of the private one, over random test sets."""
 

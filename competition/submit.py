@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -119,9 +119,9 @@ def submit(submission: Submission) -> list[Row]:
     output = submission.submissions / submission.name
     pack(output, pictures)
     verify(output, sizes)
-    write_atomic(output.with_name(f"{output.name}.json"), _report(submission, rows, hidden).encode())
+    write_atomic(output.with_name(f"{output.name}.json"), _report(submission, rows).encode())
     if hidden.maps:
-        hidden.write_maps(output.with_name(f"{output.name}_disagreement"))
+        hidden.write(output.with_name(f"{output.name}_disagreement"))
         console.print("\n".join(hidden.lines(known, [str(member.folder) for member in submission.members])))
     console.print(f"{output}: {len(pictures)} pictures, {output}.zip; read back and checked")
     return rows
@@ -215,11 +215,8 @@ def _bicubic_psnr(validation: voting.Validation) -> voting.Array:
     return np.array([validation.metric.psnr(picture, read_rgb(validation.truth / name)) for name, picture in pictures])
 
 
-def _report(submission: Submission, rows: Sequence[Row], hidden: Hidden) -> str:
-    report: dict[str, Any] = {"metric": submission.metric.definition(), "rows": [row._asdict() for row in rows]}
-    if hidden.maps:
-        report["test"] = hidden.report()
-    return json.dumps(report, indent=1)
+def _report(submission: Submission, rows: Sequence[Row]) -> str:
+    return json.dumps({"metric": submission.metric.definition(), "rows": [row._asdict() for row in rows]}, indent=1)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,13 @@ class Ballot(NamedTuple):
     scale: int = 4
 
     @property
+    def way(self) -> str:
+        """In words: `weighted mean` where that is all."""
+        apart = f" per {self.kind}" if self.weights.shape[0] > 1 else ""
+        steps = " ".join(f"{strength:.4f}" for strength in self.strengths)
+        return f"weighted mean{apart}" + (f", back-projection ({self.reduction}) {steps}" if steps else "")
+
+    @property
     def shares(self) -> Array:
         """One weight a member: the mean over the parts."""
         return np.asarray(self.weights.mean(0))

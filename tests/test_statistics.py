@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from competition.statistics import compare, p_again, shake
+from competition.statistics import compare, expect, p_again, shake
 
 
 def scores(seed: int, gain: float, noise: float, count: int = 18) -> tuple[np.ndarray, np.ndarray]:
@@ -61,6 +61,17 @@ def test_the_chance_of_another_win_is_kept():
     for low, high in ((0.05, 0.35), (0.35, 0.65), (0.65, 0.95)):
         chosen = (said > low) & (said < high)
         assert chosen.sum() > 100 and (later[chosen] > 0).mean() == pytest.approx(said[chosen].mean(), abs=0.08)
+
+
+def test_the_score_to_expect_is_met_as_often_as_said():
+    rng = np.random.default_rng(4)
+    met = 0
+    for _ in range(400):
+        _, low, high = expect(rng.normal(25, 4, 10))
+        met += low <= rng.normal(25, 4, 18).mean() <= high
+    assert 370 <= met <= 390
+    with pytest.raises(ValueError, match="two finite ones"):
+        expect([25.0])
 
 
 def test_equal_predictions_are_even():

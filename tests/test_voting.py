@@ -210,7 +210,7 @@ def test_settings_that_do_not_go_together_are_refused(votes, overrides, words):
 def test_the_report_tells_the_diversity_that_the_truth_confirms(votes, tmp_path):
     config = votes(one=lambda k: noise(k, 6), two=lambda k: noise(100 + k, 6, 2.0))
     submit([config, "weights=given", "members=[{folder: one, weight: 3}, {folder: two, weight: 1}]"])
-    report = json.loads((tmp_path / "submissions/joint.json").read_text())["test"]
+    report = json.loads((tmp_path / "submissions/joint_disagreement/report.json").read_text())
     for name in TEST:
         truth = read_rgb(tmp_path / f"contest/train/hr/{name}.png")
         members = [read_prediction(tmp_path / f"members/{m}/test/{name}.png") / 257 for m in ("one", "two")]
