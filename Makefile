@@ -11,8 +11,10 @@ SET =
 PROCESSES = 1
 # TRAIN=no predicts with the run as it stands.
 TRAIN = yes
-# Enlargement that the audit expects.
+# Enlargement that audit and verify expect.
 SCALE = 4
+# An earlier submission that verify compares with.
+PREVIOUS =
 # DRY=yes previews a training run.
 DRY = no
 # A weights file to predict with instead of the run's best weights, such as runs/NAME/soup.safetensors.
@@ -35,7 +37,7 @@ LAUNCH := $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo audit prepare train infer evaluate submit soup export curves pretrained test test-slow lint bench results clean
+.PHONY: help install install-dev demo audit prepare train infer evaluate submit verify soup export curves pretrained test test-slow lint bench results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -89,6 +91,10 @@ evaluate: infer  ## per-picture table of the self-ensemble on the validation pic
 
 submit: infer  ## vote, write submissions/NAME/*.png and NAME.zip, print the table
 	$(BIN)/python -m competition.submit $(SUBMISSION) name=$(NAME) data=$(DATA) predictions=$(PREDICTIONS)
+
+verify: install  ## judge SUBMISSION, anybody's folder, zip or CSV, as the contest would; PREVIOUS= an earlier one
+	$(BIN)/python -m competition.verify $(if $(filter command,$(origin SUBMISSION)),$(SUBMISSION),submissions/$(NAME).zip) \
+	  $(DATA) --scale $(SCALE) $(if $(PREVIOUS),--previous $(PREVIOUS))
 
 soup: $(if $(filter no,$(TRAIN)),install,train)  ## average the weights the run kept, and those of ADD, where that scores better
 	$(BIN)/python -m competition.soup $(RUN) $(DATA) $(if $(ADD),--add $(ADD))

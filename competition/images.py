@@ -66,7 +66,7 @@ def scan_pictures(
 
 def read_header(path: Path) -> Header:
     """Size and bit depth of an RGB PNG, from its first bytes; raises BadInput for anything else."""
-    return parse_header(path, _read(path, BEGINNING))
+    return parse_header(path, read_bytes(path, BEGINNING))
 
 
 def read_rgb(path: Path) -> Bytes:
@@ -76,7 +76,7 @@ def read_rgb(path: Path) -> Bytes:
 
 def read_rgb_and_notes(path: Path) -> tuple[Bytes, list[Fault]]:
     """Like `read_rgb`, with what the file says of its colours that reading passes over."""
-    content = _read(path)
+    content = read_bytes(path)
     header = parse_header(path, content)
     if header.depth != 8:
         raise BadInput(Fault("16 bit", printable(path), f"{header.depth} bits per sample", "Convert it to 8-bit RGB"))
@@ -86,7 +86,7 @@ def read_rgb_and_notes(path: Path) -> tuple[Bytes, list[Fault]]:
 
 def read_prediction(path: Path) -> Words:
     """Decode an 8- or 16-bit RGB PNG to uint16 (H, W, 3) in [0, 65535]; raises BadInput like `read_rgb`."""
-    content = _read(path)
+    content = read_bytes(path)
     header = parse_header(path, content)
     samples: Words = _decode(path, header, content)[0]
     # By the file's depth, never by the largest value: a dark 16-bit picture stays dark. 255 * 257 = 65535.
@@ -108,7 +108,7 @@ def _faults_of_name(path: Path, seen: dict[str, str]) -> Iterator[Fault]:
 
 def _misnamed(path: Path) -> Fault:
     try:
-        inside = recognise(_read(path, BEGINNING))
+        inside = recognise(read_bytes(path, BEGINNING))
     except BadInput:
         inside = None
     if inside is None or not inside[1]:
@@ -117,8 +117,8 @@ def _misnamed(path: Path) -> Fault:
     return Fault("not named .png", printable(path), cause, "Rename it" if inside[0] == "PNG" else "Convert it to PNG")
 
 
-def _read(path: Path, size: int = -1) -> bytes:
-    """The first `size` bytes of a regular file, or all."""
+def read_bytes(path: Path, size: int = -1) -> bytes:
+    """The first `size` bytes of a regular file, or all; raises BadInput like `read_rgb`, and never waits for a FIFO."""
     _require_regular(path)
     try:
         with open(path, "rb") as file:

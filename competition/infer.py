@@ -17,6 +17,7 @@ from competition.memory import reuse_freed_memory
 from competition.networks import choose
 from competition.predictions import Record, read_record, write_record
 from competition.progress import console, progress
+from competition.provenance import commit
 
 
 class Upscaler(NamedTuple):
@@ -68,7 +69,7 @@ def infer(upscaler: Upscaler, pictures: Mapping[str, Path], source: Path, output
     record = read_record(output)
     if {key: record.get(key) for key in upscaler.settings} != upscaler.settings:
         record = {**upscaler.settings, "pictures": {}}
-    record["input"] = str(source.resolve())
+    record |= {"input": str(source.resolve()), "commit": commit()}
     write_record(output, record)
     faults: list[CompetitionError] = []
     begin = time.monotonic()

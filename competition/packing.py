@@ -1,62 +1,61 @@
-"""A submission on disk: a folder and a zip of PNGs, written whole, read back and checked."""
+"""A submission on disk: a folder of PNGs with its manifest, and beside it the file that is handed in."""
 
+import base64
+import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from competition import files
 from competition.errors import BadInput
-from competition.files import remove_folder, sync_folder, write_synced
-from competition.images import list_pictures, read_header, read_prediction
+from competition.files import (
+    delete,
+    locked,
+    named,
+    remove_folder,
+    rename,
+    sweep,
+    sync_folder,
+    undone,
+    write_synced,
+)
+from competition.formats import Base64CsvConfig, CsvConfig, FormatConfig, PixelsCsvConfig, PngZipConfig
+from competition.images import Bytes, encode_png, list_pictures, read_header, read_prediction, read_rgb
+from competition.manifest import MANIFEST, FileNote, Manifest, encode, note
+from competition.progress import console
 
 Sizes = Mapping[str, tuple[int, int]]
+_SUFFIXES = (".zip", ".csv")
 
 
-def pack(output: Path, pictures: Mapping[str, bytes]) -> None:
-    """Put the pictures into OUTPUT/ and OUTPUT.zip.
+def pack(output: Path, pictures: Iterable[tuple[str, Bytes]], manifest: Manifest) -> Path:
+    """Put uint8 (H, W, 3) pictures, by file name, and the manifest into OUTPUT/, and all pictures into one file beside.
 
-    Both are whole on disk before the old ones make room. A crash between the two renames can leave a new folder beside
-    an old zip: `verify` tells, and packing again mends it.
+    Returns the file: OUTPUT.zip or OUTPUT.csv, by the manifest's format. Everything is whole on disk before the old
+    submission makes room, and the file comes last: when there is one, it is whole and that of the folder. Only one
+    process at a time packs into a folder.
     """
-    archive = output.with_name(f"{output.name}.zip")
-    temporary = output.with_name(f".tmp_{output.name}")
-    if temporary.exists():  # left by a crash
-        remove_folder(temporary)
-    temporary.mkdir(parents=True)
-    for name, content in pictures.items():
-        write_synced(temporary / name, content)
-    sync_folder(temporary)
-    zipped = archive.with_name(f".tmp_{archive.name}")
-    write_synced(zipped, _zip(pictures))
-    if output.exists():
-        remove_folder(output)
-    os.rename(temporary, output)
-    os.replace(zipped, archive)
-    sync_folder(output.parent)
-
-
-def verify(output: Path, sizes: Sizes) -> None:
-    """Read OUTPUT/ and OUTPUT.zip back; raises BadInput that lists every difference from the expected pictures.
-
-    `sizes` maps each expected file name to (width, height); pictures must be 8-bit RGB, and equal in folder and zip.
-    """
-    faults = faults_of(output, sizes, depths=(8,))
-    archive = output.with_name(f"{output.name}.zip")
-    try:
-        with zipfile.ZipFile(archive) as content:
-            zipped = sorted(content.namelist())
-            if zipped != sorted(sizes):
-                faults.append(f"{archive}: holds {len(zipped)} entries, not the {len(sizes)} expected. Submit again")
-            faults += [
-                f"{archive}: {name}: differs from {output / name}. Submit again"
-                for name in set(zipped) & set(sizes)
-                if not (output / name).exists() or content.read(name) != (output / name).read_bytes()
-            ]
-    except (OSError, zipfile.BadZipFile) as error:
-        faults.append(f"{archive}: {error}. Submit again")
-    if faults:
-        raise BadInput(*faults)
+    parent = output.parent
+    target = parent / f"{output.name}{manifest.format.suffix}"
+    staged, staged_file = parent / f".tmp_{output.name}", parent / f".tmp_{target.name}"
+    with locked(parent, lambda holder: console.print(f"{parent}: waits for {holder}, which packs")):
+        sweep(parent)
+        with undone(staged), undone(staged_file):
+            _stage(output, staged, staged_file, pictures, manifest)
+            with named(output):
+                for suffix in _SUFFIXES:  # one of another format would be stale
+                    delete(parent / f"{output.name}{suffix}")
+                sync_folder(parent)
+            if output.exists():
+                remove_folder(output)
+            with named(output):
+                rename(staged, output)
+                sync_folder(parent)
+                rename(staged_file, target)
+                sync_folder(parent)
+    return target
 
 
 def faults_of(folder: Path, sizes: Sizes, depths: tuple[int, ...]) -> list[str]:
@@ -81,12 +80,53 @@ def faults_of(folder: Path, sizes: Sizes, depths: tuple[int, ...]) -> list[str]:
     return faults
 
 
-def _zip(pictures: Mapping[str, bytes]) -> bytes:
+def _stage(output: Path, folder: Path, file: Path, pictures: Iterable[tuple[str, Bytes]], manifest: Manifest) -> None:
+    """Write the whole submission under temporary names."""
+
+    def write(path: Path, content: bytes) -> None:
+        with named(output, len(content)):
+            write_synced(path, content)
+
+    with named(output):
+        files.on_disk("mkdir", folder, os.mkdir, folder)
+    notes = {}
+    for name, pixels in pictures:
+        write(folder / name, encode_png(pixels))
+        notes[name] = note(pixels)
+    content = _encode(manifest.format, {name: folder / name for name in sorted(notes)})
+    write(file, content)
+    noted = FileNote(name=f"{output.name}{manifest.format.suffix}", sha256=hashlib.sha256(content).hexdigest())
+    write(folder / MANIFEST, encode(manifest.model_copy(update={"pictures": notes, "file": noted})))
+    with named(output):
+        sync_folder(folder)
+
+
+# ---- formats --------------------------------------------------------------------------------------------------------
+
+
+def _encode(wanted: FormatConfig, pictures: Mapping[str, Path]) -> bytes:
+    match wanted:
+        case PngZipConfig():
+            return _zip(pictures)
+        case Base64CsvConfig():
+            return _csv(wanted, pictures, lambda path: base64.b64encode(path.read_bytes()))
+        case PixelsCsvConfig():
+            return _csv(wanted, pictures, lambda path: " ".join(map(str, read_rgb(path).ravel().tolist())).encode())
+
+
+def _zip(pictures: Mapping[str, Path]) -> bytes:
     """A zip whose bytes depend on the pictures alone: sorted, without times, stored (PNG does not shrink again)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name in sorted(pictures):
+        for name, path in pictures.items():
             entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
+            entry.create_system = 3  # Unix, also where this runs on another system
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, pictures[name])
+            archive.writestr(entry, path.read_bytes())
     return buffer.getvalue()
+
+
+def _csv(wanted: CsvConfig, pictures: Mapping[str, Path], cell: Callable[[Path], bytes]) -> bytes:
+    rows = ((wanted.label(name).encode(), cell(path)) for name, path in pictures.items())
+    header = tuple(column.encode() for column in wanted.columns)
+    return b"".join(b",".join(row) + b"\n" for row in [header, *rows])

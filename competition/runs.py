@@ -3,10 +3,7 @@
 import contextlib
 import hashlib
 import json
-import platform
-import subprocess
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +14,7 @@ from competition.errors import BadCheckpoint
 from competition.files import write_atomic
 from competition.images import Bytes
 from competition.progress import console
+from competition.provenance import commit, versions
 
 # Trackers of Accelerate that can show pictures, and what they must be told of their layout.
 SHOWING: dict[str, dict[str, str]] = {"tensorboard": {"dataformats": "NHWC"}, "wandb": {}}
@@ -36,7 +34,7 @@ def record(
     identity = hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
     if not path.exists() or not (run / "checkpoints").exists():
         if write:
-            note = {"config": config, "sha256": identity, "data": data, "commit": _commit(), "versions": _versions()}
+            note = {"config": config, "sha256": identity, "data": data, "commit": commit(), "versions": versions()}
             write_atomic(path, json.dumps(note, indent=1).encode())
         return identity
     recorded = read_record(run)
@@ -64,20 +62,6 @@ def read_record(run: Path) -> Record:
         raise BadCheckpoint(f"{path}: {error.strerror}. Give the folder of a run") from error
     except (ValueError, KeyError, TypeError) as error:
         raise BadCheckpoint(f"{path}: cannot be read ({error}). Restore it or choose another name=…") from error
-
-
-def _versions() -> dict[str, str]:
-    packages = ("torch", "accelerate", "albumentations", "numpy", "opencv-python", "competition")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _commit() -> str | None:
-    """The git commit of this code, where it is a checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 class Log:

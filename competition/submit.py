@@ -1,7 +1,6 @@
 """Vote over members' predictions and write a submission that was read back and checked."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -13,14 +12,18 @@ from competition import statistics, voting
 from competition.config import Config, describe, load
 from competition.ensemble import bicubic
 from competition.errors import ArgumentParser, BadInput, run_command
-from competition.files import write_atomic
+from competition.files import sha256
+from competition.formats import FormatConfig, PngZipConfig
 from competition.hidden import Hidden
-from competition.images import encode_png, list_pictures, quantize, read_header, read_prediction, read_rgb, to_bytes
+from competition.images import Bytes, list_pictures, quantize, read_header, read_prediction, read_rgb, to_bytes
+from competition.judging import Evidence, conclude, judge
+from competition.manifest import MANIFEST, ExpectedNote, Manifest, MemberNote, ValidationNote
 from competition.metrics import MetricConfig
-from competition.packing import faults_of, pack, verify
+from competition.packing import faults_of, pack
 from competition.parts import Kind
-from competition.predictions import seconds
+from competition.predictions import read_record, seconds
 from competition.progress import console, progress
+from competition.provenance import commit, versions
 
 
 class MemberConfig(Config):
@@ -36,7 +39,7 @@ class Submission(Config):
     """One submission."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)
-    """Name of the submission: SUBMISSIONS/NAME/*.png and SUBMISSIONS/NAME.zip."""
+    """Name of the submission: SUBMISSIONS/NAME/ with pictures and manifest, and SUBMISSIONS/NAME.zip or .csv."""
     data: Path
     """Contest folder: test/lr tells names and sizes, train/lr and train/hr score the validation predictions."""
     predictions: Path
@@ -55,6 +58,8 @@ class Submission(Config):
     """Enlargement factor."""
     submissions: Path = Path("submissions")
     """Folder that receives the submission."""
+    format: FormatConfig = PngZipConfig()
+    """What the contest wants handed in."""
     metric: MetricConfig = MetricConfig()
     """The contest's score."""
 
@@ -95,10 +100,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def submit(submission: Submission) -> list[Row]:
-    """Check the members, score them, vote, write folder and zip, read both back; returns the rows of the table.
+    """Check the members, score them, vote, write folder and file, judge the file; returns the rows of the table.
 
     Raises BadInput before anything is written when a member lacks a picture, has one too many, or has one of the wrong
-    size or mode.
+    size or mode; and at the end with all faults that the judge finds.
     """
     sizes = _expected_sizes(submission)
     folders = [submission.predictions / member.folder for member in submission.members]
@@ -106,25 +111,16 @@ def submit(submission: Submission) -> list[Row]:
     if faults:
         raise BadInput(*faults)
     names = _validation_names([*folders, *(submission.predictions / folder for folder in submission.compare)])
-    rows, ballot, known = _score(submission, names)
-    hidden = Hidden(ballot, submission.metric)
-    pictures = {}
-    with progress() as bar:
-        for name in bar.track(sizes, description="vote"):
-            members = [read_prediction(folder / "test" / name) for folder in folders]
-            low = read_rgb(submission.data / "test" / "lr" / name)
-            pictures[name] = encode_png(quantize(ballot.join(members, low), 8))
-            if len(members) > 1:
-                hidden.add(name, members, low)
+    known = _score(submission, names)
+    hidden = Hidden(known.ballot, submission.metric)
     output = submission.submissions / submission.name
-    pack(output, pictures)
-    verify(output, sizes)
-    write_atomic(output.with_name(f"{output.name}.json"), _report(submission, rows).encode())
+    file = pack(output, _votes(submission, list(sizes), known.ballot, hidden), _manifest(submission, known))
+    conclude(judge(file, submission.data / "test" / "lr", submission.scale, Evidence(manifest=output / MANIFEST)))
     if hidden.maps:
         hidden.write(output.with_name(f"{output.name}_disagreement"))
-        console.print("\n".join(hidden.lines(known, [str(member.folder) for member in submission.members])))
-    console.print(f"{output}: {len(pictures)} pictures, {output}.zip; read back and checked")
-    return rows
+        console.print("\n".join(hidden.lines(known.grams, [str(member.folder) for member in submission.members])))
+    console.print(f"{output}: {len(sizes)} pictures, {file}; read back and checked")
+    return known.rows
 
 
 def table(rows: Sequence[Row], metric: MetricConfig) -> Table:
@@ -167,8 +163,19 @@ def _validation_names(folders: Sequence[Path]) -> list[str]:
 # ---- scores and weights ---------------------------------------------------------------------------------------------
 
 
-def _score(submission: Submission, names: Sequence[str]) -> tuple[list[Row], voting.Ballot, voting.Array]:
-    """Rows for bicubic, the compared folders, the members and the vote; how they vote; their errors' Gram matrices."""
+class Known(NamedTuple):
+    """What the validation pictures tell."""
+
+    rows: list[Row]
+    """Bicubic, the compared folders, the members and the vote."""
+    ballot: voting.Ballot
+    grams: voting.Array
+    """The members' errors, see `competition.weighting`."""
+    joint: voting.Array
+    """The vote's score on each picture in dB."""
+
+
+def _score(submission: Submission, names: Sequence[str]) -> Known:
     train, members = submission.data / "train", [member.folder for member in submission.members]
     validation = voting.Validation(names, train / "lr", train / "hr", submission.metric, submission.scale)
     folders = [submission.predictions / folder / "validation" for folder in members]
@@ -192,7 +199,7 @@ def _score(submission: Submission, names: Sequence[str]) -> tuple[list[Row], vot
     if len(members) > 1:
         lines += _confidence({str(folder): scores[folder] for folder in scores}, map(str, members), joint)
     console.print("\n".join(lines), end="\n" if lines else "")
-    return rows, ballot, evidence.grams
+    return Known(rows, ballot, evidence.grams, joint)
 
 
 def _confidence(scores: Mapping[str, voting.Array], members: Iterable[str], joint: voting.Array) -> list[str]:
@@ -215,8 +222,68 @@ def _bicubic_psnr(validation: voting.Validation) -> voting.Array:
     return np.array([validation.metric.psnr(picture, read_rgb(validation.truth / name)) for name, picture in pictures])
 
 
-def _report(submission: Submission, rows: Sequence[Row]) -> str:
-    return json.dumps({"metric": submission.metric.definition(), "rows": [row._asdict() for row in rows]}, indent=1)
+# ---- what is written -------------------------------------------------------------------------------------------------
+
+
+def _votes(
+    submission: Submission, names: Sequence[str], ballot: voting.Ballot, hidden: Hidden
+) -> Iterator[tuple[str, Bytes]]:
+    folders = [submission.predictions / member.folder / "test" for member in submission.members]
+    with progress() as bar:
+        for name in bar.track(names, description="vote"):
+            members = [read_prediction(folder / name) for folder in folders]
+            low = read_rgb(submission.data / "test" / "lr" / name)
+            if len(members) > 1:
+                hidden.add(name, members, low)
+            yield name, quantize(ballot.join(members, low), 8)
+
+
+def _manifest(submission: Submission, known: Known) -> Manifest:
+    scores = {row.name: row.psnr for row in known.rows}
+    members = [
+        _member(submission.predictions / member.folder, float(share), scores[str(member.folder)])
+        for member, share in zip(submission.members, known.ballot.shares, strict=True)
+    ]
+    return Manifest(
+        name=submission.name,
+        format=submission.format,
+        scale=submission.scale,
+        vote=known.ballot.way,
+        members=tuple(members),
+        validation=ValidationNote(
+            metric=submission.metric.definition(),
+            psnr=_finite(known.rows[-1].psnr),
+            pictures=len(known.joint),
+            rows=tuple({**row._asdict(), "psnr": _finite(row.psnr)} for row in known.rows),
+        ),
+        expected=_expected(known.joint),
+        commit=commit(),
+        versions=versions(),
+    )
+
+
+def _expected(scores: voting.Array) -> ExpectedNote | None:
+    """None where too few or perfect pictures tell nothing."""
+    if len(scores) < 2 or not np.isfinite(scores).all():
+        return None
+    mean, low, high = statistics.expect(scores)
+    return ExpectedNote(psnr=mean, low=low, high=high, level=statistics.CONFIDENCE)
+
+
+def _member(folder: Path, share: float, psnr: float) -> MemberNote:
+    record = read_record(folder / "test")
+    return MemberNote(
+        folder=folder.resolve(),
+        weight=share,
+        psnr=_finite(psnr),
+        **{key: str(record[key]) for key in ("source", "weights", "commit") if record.get(key)},
+        predictions={name: sha256(path) for name, path in list_pictures(folder / "test").items()},
+    )
+
+
+def _finite(score: float) -> float | None:
+    """A score as JSON can hold it: that of pictures equal to their truth is infinite."""
+    return score if np.isfinite(score) else None
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from competition.backprojection import Reduction, corrections
 from competition.ensemble import vote
 from competition.errors import BadInput, UsageError
 from competition.images import Bytes, Words, quantize, read_header, read_prediction, read_rgb, to_bytes
+from competition.manifest import WEIGHTED_MEAN
 from competition.metrics import MetricConfig
 from competition.parts import PARTS, Kind, join
 
@@ -64,10 +65,10 @@ class Ballot(NamedTuple):
 
     @property
     def way(self) -> str:
-        """In words: `weighted mean` where that is all."""
+        """In words, for the manifest: WEIGHTED_MEAN where that is all."""
         apart = f" per {self.kind}" if self.weights.shape[0] > 1 else ""
         steps = " ".join(f"{strength:.4f}" for strength in self.strengths)
-        return f"weighted mean{apart}" + (f", back-projection ({self.reduction}) {steps}" if steps else "")
+        return f"{WEIGHTED_MEAN}{apart}" + (f", back-projection ({self.reduction}) {steps}" if steps else "")
 
     @property
     def shares(self) -> Array:

@@ -63,8 +63,8 @@ def votes(contest, tmp_path):
 
 
 def table(tmp_path: Path) -> dict[str, dict[str, float]]:
-    report = json.loads((tmp_path / "submissions/joint.json").read_text())
-    return {row["name"]: row for row in report["rows"]}
+    manifest = json.loads((tmp_path / "submissions/joint/manifest.json").read_text())
+    return {row["name"]: row for row in manifest["validation"]["rows"]}
 
 
 # ---- the Gram matrix ------------------------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def pixel_chunks(path: Path, content: bytes) -> tuple[bytes, list[Fault]]:
     """
     essential: list[bytes | memoryview] = [PNG]
     colours: dict[bytes, bytes] = {}
-    for kind, chunk in _chunks(path, content):
+    for kind, chunk in chunks(path, content):
         if kind in (b"IHDR", b"IDAT", b"IEND"):
             essential.append(chunk)
             continue
@@ -101,7 +101,7 @@ def _refuse_colour(path: Path, depth: int, colour: str) -> NoReturn:
 # ---- chunks ---------------------------------------------------------------------------------------------------------
 
 
-def _chunks(path: Path, content: bytes) -> Iterator[tuple[bytes, memoryview]]:
+def chunks(path: Path, content: bytes) -> Iterator[tuple[bytes, memoryview]]:
     """Every chunk up to IEND as (kind, whole chunk); raises BadInput where bytes are missing or changed."""
     position = len(PNG)
     kind = b""

@@ -1,6 +1,6 @@
 """Write our pages' tables from tests/benchmarks/results/: python results_table.py [NAME "TITLE" "COMMAND"].
 
-With arguments the table that `make submit` left in submissions/NAME.json is kept among the results first.
+With arguments the table that `make submit` left in submissions/NAME/manifest.json is kept among the results first.
 """
 
 import json
@@ -34,8 +34,8 @@ def insert(page: str) -> str:
 
 
 def keep_submission(name: str, title: str, command: str) -> None:
-    """Turn submissions/NAME.json into a kept result."""
-    report = json.loads((ROOT / "submissions" / f"{name}.json").read_text())
+    """Turn submissions/NAME/manifest.json into a kept result."""
+    report = json.loads((ROOT / "submissions" / name / "manifest.json").read_text())["validation"]
     bicubic = report["rows"][0]["psnr"]
     rows = [
         [
