@@ -37,7 +37,7 @@ LAUNCH := $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo audit prepare train infer evaluate submit verify soup export curves pretrained test test-slow lint bench results clean
+.PHONY: help install install-dev demo audit prepare train infer evaluate submit verify soup export curves pretrained test test-slow soak sabotage lint bench results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -114,6 +114,12 @@ test: install-dev  ## the tests
 
 test-slow: install-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow
+
+soak: install-dev  ## kill training at 230 random moments; nothing may be lost, every end must have the same bits
+	$(BIN)/python tests/soak.py
+
+sabotage: install-dev  ## spoil our own code in one place after the other; the tests must notice each time
+	$(BIN)/python tests/sabotage.py
 
 lint: install-dev  ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

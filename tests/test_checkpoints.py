@@ -1,5 +1,6 @@
 """Training states: what they hold, which are kept, which are refused."""
 
+import contextlib
 import json
 import os
 import random
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import small_run
 import torch
+from faults import Crash, Disk, freeze
 from small_run import advance, begin, conditions, describe
 
 from competition import checkpoints, files, weights
@@ -168,6 +170,19 @@ def test_another_state_of_the_same_step_takes_its_place(folder):
     damage(path)
     saved(folder, 5)
     assert names(folder) == ["step_000000003", "step_000000005"] and resume(folder) == (resume(folder).state, [])
+
+
+def test_until_another_state_of_a_step_has_its_place_the_old_one_can_be_loaded(folder, in_memory, monkeypatch):
+    saved(folder, 5)
+    disk, at = Disk(), 0
+    while at == 0 or disk.dead:
+        run = shutil.copytree(folder, in_memory / str(at))
+        with monkeypatch.context() as patch, contextlib.suppress(Crash):
+            disk = Disk(freeze, at).install(patch)
+            checkpoints.save(run, begin(), describe(5), conditions())
+        assert resume(run).step == 5, disk.changes[-3:]
+        at += 1
+    assert at > 10
 
 
 def test_what_killed_processes_left_is_deleted(folder):

@@ -167,6 +167,7 @@ class Recorded:
         training = small_run.begin()
         resumed = checkpoints.load_newest(run / "checkpoints", training, small_run.conditions())
         assert resumed.step >= max(step for when, step in self.states if when <= made)
+        assert resumed.warnings == []  # what has a name is whole, or older than what is loaded
         assert torch.equal(training.model.weight, weights_at(resumed.step))
         safe = [digest for when, digest in self.bests if when <= made]
         coming = [digest for when, digest in self.bests if when > made]

@@ -1,17 +1,24 @@
 """A real training run of seconds on four drawn pairs: for tests that stop, kill and damage it, and for the soak."""
 
+import contextlib
 import json
+import multiprocessing
 import os
-import subprocess
+import signal
+import socket
 import sys
+import time
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
+import torch
 from drawn import draw_contest
 
+from competition.errors import run_command
 from competition.files import sha256
 from competition.runs import read_log
-
-TWO_PROCESSES = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m")
+from competition.train import main
 
 
 def write_config(folder: Path, steps: int, validate_every: int, save_every: int, workers: int = 0) -> Path:
@@ -36,16 +43,107 @@ log_every: 1
     return path
 
 
-def start(*arguments: str, launcher: tuple[str, ...] = ("-m",)) -> subprocess.Popen[str]:
-    """`competition.train` with these arguments in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, *launcher, "competition.train", *arguments],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1", "CUDA_VISIBLE_DEVICES": ""},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+class Training:
+    """The processes of a run, each with its workers in a process group of its own, and what they have said so far."""
+
+    def __init__(self, processes: list[ForkServerProcess], output: Path) -> None:
+        self.processes = processes
+        self.output = output
+
+    @property
+    def pids(self) -> list[int]:
+        """Numbers of the processes, by rank."""
+        return [process.pid for process in self.processes if process.pid]
+
+    def __enter__(self) -> "Training":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.kill()
+
+    def runs(self) -> bool:
+        """Whether one of them has not ended."""
+        return any(process.is_alive() for process in self.processes)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to them all and to their workers."""
+        for pid in self.pids:
+            with contextlib.suppress(ProcessLookupError):
+                try:
+                    os.killpg(pid, number)
+                except ProcessLookupError:  # too young to have made its group
+                    os.kill(pid, number)
+
+    def stop(self) -> None:
+        """Hold them all where they are."""
+        self.signal(signal.SIGSTOP)
+        for process in self.processes:
+            state = Path(f"/proc/{process.pid}/stat")
+            with contextlib.suppress(OSError):
+                while process.is_alive() and state.read_text().rpartition(")")[2].split()[0] not in "TZ":
+                    time.sleep(0.0001)
+
+    def go_on(self) -> None:
+        """Let them run again."""
+        self.signal(signal.SIGCONT)
+
+    def kill(self) -> str:
+        """End them without a word; returns what was said before."""
+        self.signal(signal.SIGKILL)
+        for process in self.processes:
+            process.join(60)
+        return self.output.read_text()
+
+    def wait(self) -> tuple[list[int | None], str]:
+        """Wait for the end; the exit statuses (None where one does not come) and what was said."""
+        for process in self.processes:
+            process.join(120)
+        statuses = [process.exitcode for process in self.processes]
+        return statuses, self.kill()
+
+
+def fork(*arguments: str, output: Path, processes: int = 1) -> Training:
+    """`competition.train` with these arguments, without the seconds that imports take."""
+    return fork_each(_train, arguments, output, processes)
+
+
+def fork_each(act: Callable[..., object], arguments: tuple[object, ...], output: Path, count: int) -> Training:
+    """`act` in copies of a process that has made the imports and done nothing else, each told its rank by torchrun's
+    variables."""
+    output.write_bytes(b"")
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    processes = []
+    for rank in range(count):
+        ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+        told = {key: str(value) for key, value in ranks.items()} | {
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(port),
+        }
+        processes.append(_server.Process(target=_child, args=(act, arguments, output, told if count > 1 else {})))
+        processes[-1].start()
+    return Training(processes, output)
+
+
+_server = multiprocessing.get_context("forkserver")
+_server.set_forkserver_preload(["competition.train", "torch._dynamo", "torch.utils.tensorboard", "PIL.Image"])
+
+
+def _child(act: Callable[..., object], arguments: tuple[object, ...], output: Path, told: dict[str, str]) -> None:
+    os.setsid()
+    multiprocessing.set_start_method(None, force=True)  # of the loader's workers: as in a process of the command line
+    os.environ |= told | {"CUDA_VISIBLE_DEVICES": ""}
+    with open(output, "ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    torch.set_num_threads(1)
+    act(*arguments)
+
+
+def _train(*arguments: str) -> None:
+    sys.argv = ["train", *arguments]
+    run_command(main)
 
 
 def outcome(run: Path) -> dict[str, str]:
