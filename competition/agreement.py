@@ -9,12 +9,12 @@ import numpy.typing as npt
 
 from competition.images import Bytes, Words
 from competition.metrics import MetricConfig
-from competition.parts import Labels, Parts
+from competition.parts import Labels, Parts, Plane
 
 Array = npt.NDArray[np.float64]
 
 # Rows that are multiplied at a time.
-_STRIP = 128
+_STRIP = 32
 # Disagreement that is drawn brightest, in 8-bit levels.
 _BRIGHTEST = 16.0
 # A member is out of family where it lies this many times as far from the others as it mostly does.
@@ -35,15 +35,21 @@ def gram(
     total, samples = np.zeros((parts.number, len(members), len(members))), 0
     planes = [metric.linear_planes(member) for member in members]
     for plane in metric.linear_planes(reference):
-        differences = [parts.forward(next(ours) - plane) for ours in planes]
+        total += _products([parts.forward(next(ours) - plane) for ours in planes], labels, parts.number)
         samples += plane.size
-        for top in range(0, len(plane), _STRIP):
-            rows = slice(top, top + _STRIP)
-            values = np.stack([difference[rows] for difference in differences]).astype(np.float64)
-            for part in range(parts.number):
-                chosen = values[:, labels[rows] == part]
-                total[part] += chosen @ chosen.T
     return total / samples
+
+
+def _products(planes: Sequence[Plane], labels: Labels, number: int) -> Array:
+    """Sums of the products of every two planes over each part, (number, planes, planes)."""
+    total = np.zeros((number, len(planes), len(planes)))
+    for top in range(0, len(labels), _STRIP):
+        rows = slice(top, top + _STRIP)
+        values = np.stack([plane[rows] for plane in planes]).astype(np.float64)
+        for part in range(number):
+            chosen = values[:, labels[rows] == part]
+            total[part] += chosen @ chosen.T
+    return total
 
 
 def distances(grams: Array) -> Array:
@@ -68,21 +74,21 @@ def outliers(usual: Array, seen: Array) -> list[Outlier]:
     """Members out of family on the pictures of `seen`, judged by those of `usual`; none of fewer than three members.
 
     Both are `distances`. What counts is a member's distance to the nearest other one, in units of the picture's middle
-    member: a bad member is one thing, a member that is bad here and not elsewhere another.
+    member: a bad member is one thing, a member that is bad here and not elsewhere another. On easy pictures, where all
+    are nearer than anywhere in `usual`, units are small and nobody is out of family.
     """
     if seen.shape[1] < 3:  # of two that differ, neither is the odd one
         return []
-    known, found = _remoteness(usual), _remoteness(seen)
-    times = found / np.median(known, 0)
-    odd = (times > UNUSUAL) & (found > known.max(0))
+    # The first of a sorted row is the distance to itself.
+    known, found = (np.sort(between, 2)[:, :, 1] for between in (usual, seen))
+    times = _remoteness(found) / np.median(_remoteness(known), 0)
+    odd = (times > UNUSUAL) & (_remoteness(found) > _remoteness(known).max(0)) & (found > known.min(0))
     return [Outlier(int(k), int(i), float(times[k, i])) for k, i in np.argwhere(odd)]
 
 
-def _remoteness(between: Array) -> Array:
-    """(pictures, members)."""
-    # The first of a sorted row is the distance to itself.
-    nearest = np.sort(between, 2)[:, :, 1]
-    middle = np.sort(nearest, 1)[:, (between.shape[1] - 1) // 2, None]
+def _remoteness(nearest: Array) -> Array:
+    """Distances to the nearest other member, (pictures, members), in units of each picture's middle member."""
+    middle = np.sort(nearest, 1)[:, (nearest.shape[1] - 1) // 2, None]
     return np.asarray((nearest + _EQUAL) / (middle + _EQUAL))
 
 

@@ -50,9 +50,10 @@ class MetricConfig(Config):
         """
         inside = self.inside(picture)
         unit = 257 if picture.dtype == np.uint16 else 1
-        weights = np.eye(3) if self.channel == "rgb" else LUMA[None] / 255
-        for row in weights:
-            yield (inside @ (row / unit)).astype(np.float32)
+        if self.channel == "y":
+            yield (inside @ (LUMA / 255 / unit)).astype(np.float32)
+        else:
+            yield from (inside[..., channel].astype(np.float32) / np.float32(unit) for channel in range(3))
 
     def inside(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """An array of the picture's height and width without its border."""

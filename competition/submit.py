@@ -235,7 +235,9 @@ def _votes(
             low = read_rgb(submission.data / "test" / "lr" / name)
             if len(members) > 1:
                 hidden.add(name, members, low)
-            yield name, quantize(ballot.join(members, low), 8)
+            picture = quantize(ballot.join(members, low), 8)
+            del members  # before the next ones are read
+            yield name, picture
 
 
 def _manifest(submission: Submission, known: Known) -> Manifest:

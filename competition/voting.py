@@ -90,14 +90,16 @@ class Ballot(NamedTuple):
 
 def gather(folders: Sequence[Path], validation: Validation, kind: Kind = "all") -> Evidence:
     """Read every validation picture of every member once; only one picture of each is in memory at a time."""
+    looks = [_look(folders, name, validation, kind) for name in validation.names]
+    return Evidence(np.array([grams for grams, _ in looks]), np.array([scores for _, scores in looks]).T)
+
+
+def _look(folders: Sequence[Path], name: str, validation: Validation, kind: Kind) -> tuple[Array, list[float]]:
     parts, metric = PARTS[kind], validation.metric
-    grams, scores = [], []
-    for name in validation.names:
-        members = [validation.read(folder, name) for folder in folders]
-        truth, low = read_rgb(validation.truth / name), read_rgb(validation.low / name)
-        scores.append([metric.psnr(to_bytes(member), truth) for member in members])
-        grams.append(gram(members, truth, metric, parts, parts.label(low, validation.scale)))
-    return Evidence(np.array(grams), np.array(scores).T)
+    truth, low = read_rgb(validation.truth / name), read_rgb(validation.low / name)
+    members = [validation.read(folder, name) for folder in folders]
+    scores = [metric.psnr(to_bytes(member), truth) for member in members]
+    return gram(members, truth, metric, parts, parts.label(low, validation.scale)), scores
 
 
 def elect(scheme: Scheme, kind: Kind, evidence: Evidence, given: Sequence[float | None]) -> tuple[Ballot, list[str]]:
@@ -146,9 +148,8 @@ def _fitted(scheme: Scheme, kind: Kind, grams: Array) -> tuple[Ballot, list[str]
 def joined(ballot: Ballot, folders: Sequence[Path], validation: Validation) -> Iterator[tuple[str, Bytes, Tensor]]:
     """Name, low picture and vote of every validation picture."""
     for name in validation.names:
-        members = [validation.read(folder, name) for folder in folders]
         low = read_rgb(validation.low / name)
-        yield name, low, ballot.join(members, low)
+        yield name, low, ballot.join([validation.read(folder, name) for folder in folders], low)
 
 
 def scores(ballot: Ballot, folders: Sequence[Path], validation: Validation) -> Array:

@@ -255,6 +255,9 @@ def test_a_bad_member_is_usual_and_a_member_that_is_bad_on_all_test_pictures_is_
     assert outliers(usual, pictures(18, [5, 5, 5, 50])) == []
     found = outliers(usual, pictures(18, [5, 60, 5, 50]))
     assert [(one.picture, one.member) for one in found] == [(k, 1) for k in range(18)]
+    easy = pictures(18, [5, 5, 5, 50])
+    easy[:, [0, 2], [2, 0]] /= 20
+    assert outliers(usual, easy) and outliers(usual, easy / 20) == []
     assert outliers(usual[:, :2, :2], pictures(3, [5, 60, 5, 50])[:, :2, :2]) == []
 
 

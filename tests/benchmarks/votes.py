@@ -44,10 +44,13 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 from competition.metrics import MetricConfig
-from competition.voting import Validation, gather
-work = Path(sys.argv[1])
-validation = Validation(["1.png"], work / "low", work / "high", MetricConfig(), 4)
-gather([work / "member"] * int(sys.argv[2]), validation, "band")
+from competition import weighting
+from competition.voting import Ballot, Validation, gather, scores
+work, count = Path(sys.argv[1]), int(sys.argv[2])
+validation = Validation(["1.png"] * 2, work / "low", work / "high", MetricConfig(), 4)
+grams = gather([work / "member"] * count, validation, "band").grams
+for ballot in Ballot(weighting.uniform(grams), "band"), Ballot(weighting.uniform(grams.sum(1, keepdims=True))):
+    scores(ballot, [work / "member"] * count, validation)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -129,7 +132,7 @@ def hidden(folders: list[Path], data: Path) -> list[list[str]]:
 
 
 def memory(members: int, work: Path) -> float:
-    """Peak GiB of a process that gathers the evidence of one picture of 2048x2048 of so many members, bands apart."""
+    """Peak GiB of a process that weighs bands of two pictures of 2048x2048 of so many members, and lets them vote."""
     rng = np.random.default_rng(0)
     for folder, side, depth in (("low", 512, np.uint8), ("high", 2048, np.uint8), ("member", 2048, np.uint16)):
         peak = np.iinfo(depth).max
@@ -173,7 +176,7 @@ def main(data: Path, predictions: Path, names: list[str]) -> None:
     with tempfile.TemporaryDirectory() as work:
         rows = [[str(count), f"{memory(count, Path(work)):.2f}"] for count in (4, 16, 32)]
     columns = ["members", "peak memory of the process [GiB]"]
-    keep("votes_memory", "Evidence of one picture of 2048×2048, bands apart", command, columns, rows, PAGE)
+    keep("votes_memory", "Weights per band and votes on two pictures of 2048×2048", command, columns, rows, PAGE)
 
 
 if __name__ == "__main__":
