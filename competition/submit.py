@@ -97,7 +97,7 @@ def submit(submission: Submission) -> list[Row]:
     """Check the members, score them, vote, write folder and file, judge the file; returns the rows of the table.
 
     Raises BadInput before anything is written when a member lacks a picture, has one too many, or has one of the wrong
-    size or mode; and at the end with all faults that the judge finds.
+    size or mode; and at the end with all faults of the file that the judge finds.
     """
     sizes = _expected_sizes(submission)
     folders = [submission.predictions / member.folder for member in submission.members]
@@ -108,7 +108,8 @@ def submit(submission: Submission) -> list[Row]:
     rows, shares = _score(submission, names)
     output = submission.submissions / submission.name
     file = pack(output, _votes(folders, list(sizes), shares), _manifest(submission, rows, shares, len(names)))
-    conclude(judge(file, submission.data / "test" / "lr", submission.scale, Evidence(manifest=output / MANIFEST)))
+    verdict = judge(file, submission.data / "test" / "lr", submission.scale, Evidence(manifest=output / MANIFEST))
+    conclude(verdict, content_counts=False)
     console.print(f"{output}: {len(sizes)} pictures, {file}; read back and checked")
     return rows
 
