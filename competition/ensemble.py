@@ -1,6 +1,7 @@
 """Enlarging whole pictures: tiles, the eight-way self-ensemble, and votes over members."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -79,7 +80,7 @@ def vote(members: Sequence[npt.NDArray[np.uint16]], weights: Sequence[float]) ->
         raise ValueError(f"{len(members)} members cannot be joined with weights {list(weights)}")
     if len({member.shape for member in members}) != 1:
         raise ValueError(f"members have different sizes: {[member.shape for member in members]}")
-    share = share / share.sum()
+    share = share / math.fsum(share)  # exact, so the same in every order
     # Sorted by what they hold, so that the order of the members cannot change the last bit of the sum.
     order = sorted(range(len(members)), key=lambda index: (share[index], _digest(members[index])))
     total = sum(share[index] * members[index].astype(np.float64) for index in order)

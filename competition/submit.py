@@ -103,7 +103,7 @@ def submit(submission: Submission) -> list[Row]:
     """Check the members, score them, vote, write folder and file, judge the file; returns the rows of the table.
 
     Raises BadInput before anything is written when a member lacks a picture, has one too many, or has one of the wrong
-    size or mode; and at the end with all faults that the judge finds.
+    size or mode; and at the end with all faults of the file that the judge finds.
     """
     sizes = _expected_sizes(submission)
     folders = [submission.predictions / member.folder for member in submission.members]
@@ -115,7 +115,8 @@ def submit(submission: Submission) -> list[Row]:
     hidden = Hidden(known.ballot, submission.metric)
     output = submission.submissions / submission.name
     file = pack(output, _votes(submission, list(sizes), known.ballot, hidden), _manifest(submission, known))
-    conclude(judge(file, submission.data / "test" / "lr", submission.scale, Evidence(manifest=output / MANIFEST)))
+    verdict = judge(file, submission.data / "test" / "lr", submission.scale, Evidence(manifest=output / MANIFEST))
+    conclude(verdict, content_counts=False)
     if hidden.maps:
         hidden.write(output.with_name(f"{output.name}_disagreement"))
         console.print("\n".join(hidden.lines(known.grams, [str(member.folder) for member in submission.members])))

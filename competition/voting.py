@@ -1,5 +1,6 @@
 """How members vote: evidence gathered picture by picture, weights by name, and the joined picture."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -113,7 +114,7 @@ def elect(scheme: Scheme, kind: Kind, evidence: Evidence, given: Sequence[float 
         if None in given or not sum(weight or 0 for weight in given):
             raise UsageError("members: weights is `given`, but a weight is missing or all are 0. Write them down")
         weights = np.array([given], np.float64)
-        return Ballot(weights / weights.sum()), []
+        return Ballot(weights / math.fsum(weights[0])), []
     if scheme == "uniform" or grams.shape[2] == 1:
         return Ballot(weighting.uniform(grams.sum(1, keepdims=True))), []
     if scheme == "psnr":

@@ -5,6 +5,7 @@ in squared 8-bit levels, on one part of one picture. Where the weights of a part
 w' C w is the mean squared error of the vote, exactly. Weights are float64 (parts, members).
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ def uniform(grams: Array) -> Array:
 def by_psnr(grams: Array) -> Array:
     """Shares in proportion to the members' mean PSNR: nearly the plain mean, as 26 dB and 27 dB are nearly the same."""
     scores = _alone(grams)
-    return _whole(grams, scores / scores.sum())
+    return _whole(grams, scores / math.fsum(scores))
 
 
 def best_member(grams: Array) -> Array:

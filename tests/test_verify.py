@@ -119,6 +119,17 @@ def _write_levels(good, folder):
         write_png(folder / name, (levels * 257 + 0.5).astype(np.uint16))
 
 
+def test_submit_only_warns_of_what_members_predicted_and_verify_refuses_it(place, tmp_path, capsys):
+    shutil.copytree(place / "members", tmp_path / "members")
+    write_png(tmp_path / "members/bad/test/21.png", np.zeros((SIDE, SIDE, 3), np.uint16))
+    line = [str(place / "joint.yaml"), "name=begun", f"predictions={tmp_path}/members", f"submissions={tmp_path}"]
+    submit([*line, "members=[{folder: bad, weight: 1}]"])
+    assert f"warning: {tmp_path}/begun.zip/21.png: is black throughout" in capsys.readouterr().out
+    with pytest.raises(BadInput) as error:
+        verify([str(tmp_path / "begun.zip"), str(place / "data")])
+    assert error.value.lines == (f"{tmp_path}/begun.zip/21.png: is black throughout. Predict it again",)
+
+
 # ---- other forms ----------------------------------------------------------------------------------------------------
 
 BASE64 = "format={name: base64_csv}"

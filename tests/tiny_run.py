@@ -108,20 +108,19 @@ def fork(*arguments: str, output: Path, processes: int = 1) -> Training:
 
 
 def fork_each(act: Callable[..., object], arguments: tuple[object, ...], output: Path, count: int) -> Training:
-    """`act` in copies of a process that has made the imports and done nothing else, each told its rank by torchrun's
-    variables."""
+    """`act` in copies of a process that has made its imports and done nothing else.
+
+    Several learn their rank from the variables of torchrun.
+    """
     output.write_bytes(b"")
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+        place = {"MASTER_ADDR": "localhost", "MASTER_PORT": free.getsockname()[1]}
     processes = []
     for rank in range(count):
         ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-        told = {key: str(value) for key, value in ranks.items()} | {
-            "MASTER_ADDR": "localhost",
-            "MASTER_PORT": str(port),
-        }
-        processes.append(_server.Process(target=_child, args=(act, arguments, output, told if count > 1 else {})))
+        told = {key: str(value) for key, value in (ranks | place).items()} if count > 1 else {}
+        processes.append(_server.Process(target=_child, args=(act, arguments, output, told)))
         processes[-1].start()
     return Training(processes, output)
 
