@@ -19,6 +19,7 @@ from competition.files import sha256
 from competition.images import read_prediction, read_rgb, write_png
 from competition.infer import main as infer
 from competition.judging import Evidence, judge, known_manifest
+from competition.judging.repeats import repeated
 from competition.manifest import read_manifest
 from competition.submit import main as submit
 from competition.verify import main as verify
@@ -117,6 +118,17 @@ def test_beside_its_manifest_a_spoilt_submission_always_ends_with_status_3(place
 def _write_levels(good, folder):
     for name, levels in good.levels.items():
         write_png(folder / name, (levels * 257 + 0.5).astype(np.uint16))
+
+
+def test_submit_only_warns_of_what_members_predicted_and_verify_refuses_it(place, tmp_path, capsys):
+    shutil.copytree(place / "members", tmp_path / "members")
+    write_png(tmp_path / "members/bad/test/21.png", np.zeros((SIDE, SIDE, 3), np.uint16))
+    line = [str(place / "joint.yaml"), "name=begun", f"predictions={tmp_path}/members", f"submissions={tmp_path}"]
+    submit([*line, "members=[{folder: bad, weight: 1}]"])
+    assert f"warning: {tmp_path}/begun.zip/21.png: is black throughout" in capsys.readouterr().out
+    with pytest.raises(BadInput) as error:
+        verify([str(tmp_path / "begun.zip"), str(place / "data")])
+    assert error.value.lines == (f"{tmp_path}/begun.zip/21.png: is black throughout. Predict it again",)
 
 
 # ---- other forms ----------------------------------------------------------------------------------------------------
@@ -335,3 +347,15 @@ def test_what_is_planted_among_the_real_test_pictures_is_named(real, tmp_path, k
         known = {"predictions": root / "network"} if spoilt.known == "predictions" else {}
         lines = findings(archive, root, **known)
     assert len(lines) == (spoilt.findings or 18) and any(spoilt.words in line for line in lines), lines
+
+
+def test_what_equals_itself_a_pixel_further_is_no_part_that_stands_twice():
+    generator = np.random.default_rng(0)
+    picture = generator.integers(0, 256, (256, 256, 3), np.uint8)
+    low = generator.integers(0, 256, (64, 64, 3), np.uint8)
+    for row in range(16, 80, 16):  # upright lines, each nine pixels long
+        picture[row - 1 : row + 8, :64] = picture[row, :64]
+    assert repeated(picture, low, 4) is None
+    picture[160:224, 160:224] = picture[80:144, 80:144]
+    found = repeated(picture, low, 4)
+    assert found and {found.first, found.second} == {(80, 80), (160, 160)}

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
@@ -108,20 +109,19 @@ def fork(*arguments: str, output: Path, processes: int = 1) -> Training:
 
 
 def fork_each(act: Callable[..., object], arguments: tuple[object, ...], output: Path, count: int) -> Training:
-    """`act` in copies of a process that has made the imports and done nothing else, each told its rank by torchrun's
-    variables."""
+    """`act` in copies of a process that has made its imports and done nothing else.
+
+    Several learn their rank from the variables of torchrun.
+    """
     output.write_bytes(b"")
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+        place = {"MASTER_ADDR": "localhost", "MASTER_PORT": free.getsockname()[1]}
     processes = []
     for rank in range(count):
         ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-        told = {key: str(value) for key, value in ranks.items()} | {
-            "MASTER_ADDR": "localhost",
-            "MASTER_PORT": str(port),
-        }
-        processes.append(_server.Process(target=_child, args=(act, arguments, output, told if count > 1 else {})))
+        told = {key: str(value) for key, value in (ranks | place).items()} if count > 1 else {}
+        processes.append(_server.Process(target=_child, args=(act, arguments, output, told)))
         processes[-1].start()
     return Training(processes, output)
 
@@ -132,6 +132,7 @@ _server.set_forkserver_preload(["competition.train", "torch._dynamo", "torch.uti
 
 def _child(act: Callable[..., object], arguments: tuple[object, ...], output: Path, told: dict[str, str]) -> None:
     os.setsid()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     multiprocessing.set_start_method(None, force=True)  # of the loader's workers: as in a process of the command line
     os.environ |= told | {"CUDA_VISIBLE_DEVICES": ""}
     with open(output, "ab") as file:
@@ -139,6 +140,14 @@ def _child(act: Callable[..., object], arguments: tuple[object, ...], output: Pa
         os.dup2(file.fileno(), 2)
     torch.set_num_threads(1)
     act(*arguments)
+
+
+def _end_with_parent() -> None:
+    """A test that is ended by force leaves no training behind."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os.killpg(0, signal.SIGKILL)
 
 
 def _train(*arguments: str) -> None:

@@ -15,6 +15,8 @@ from competition.judging.pictures import Picture
 from competition.judging.readings import Plane, misread, reduced, thumbnail
 from competition.judging.repeats import repeated
 
+# The kind of all faults of what a picture shows.
+CONTENT = "content"
 # 8-bit levels by which a low picture's edge may differ from a border of one colour that is no fault: a white sky.
 _EDGE = 24
 # Low pixels in a side of the blocks whose mean colour is compared, and levels by which honest ones differ at most.
@@ -40,7 +42,7 @@ def inspect(picture: Picture, low: Bytes, lows: Mapping[str, Plane], scale: int)
     said = said or _borders(picture.pixels, low, scale)
     said = said or _repeat(picture.pixels, low, scale)
     said = said or _stranger(picture.pixels, low, scale)
-    return [Fault("content", printable(picture.path), said, "Predict it again")] if said else []
+    return [Fault(CONTENT, printable(picture.path), said, "Predict it again")] if said else []
 
 
 def look(pixels: Bytes, low: Bytes, scale: int, earlier: Bytes | None) -> Look:
