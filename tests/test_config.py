@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from competition.config import Config, describe, load, parse
 from competition.errors import UsageError
 from competition.experiment import Experiment
+from competition.models import ModelConfig
 from competition.models.bicubic import BicubicConfig
 from competition.models.rrdbnet import RRDBNetConfig
 
@@ -179,6 +180,7 @@ def test_the_description_lists_every_key_with_its_default() -> None:
     # Of losses and schedules that COMPLETE has only as a part or a stage, or not there.
     others = {"loss.epsilon", "stages.loss.epsilon", "stages.loss.parts.loss.epsilon", "schedule.floor", "clip.most"}
     others |= {"stages.schedule.milestones", "stages.schedule.gamma"}
+    others |= {f"model.{key}" for network in get_args(get_args(ModelConfig)[0]) for key in network.model_fields}
     assert set(keys_of(COMPLETE)) | others == {line.split(" = ")[0] for line in lines}
     assert any(line.startswith("optimizer.lr = 0.0001  Learning rate") for line in lines)
     assert any(line.startswith("name = (required)  Name of the run") for line in lines)

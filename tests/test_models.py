@@ -20,16 +20,15 @@ from competition.models.recompute import recompute_blocks
 from competition.models.rrdbnet import RRDBNetConfig
 
 SMALL: dict[str, Any] = {"num_feat": 8, "num_block": 1, "num_grow_ch": 4}
-SMALL_BODIES = {"num_block_up1": 1, "num_block_up2": 1}
-SMALL_WINDOWS = {"embed_dim": 8, "depths": (2,), "num_heads": 2, "window_size": 4, "squeeze_factor": 2}
+SMALLEST = SMALL | {"num_block_up1": 1, "num_block_up2": 1}  # of every network the keys it has
+SMALLEST |= {"embed_dim": 8, "depths": (2,), "num_heads": 2, "window_size": 4, "squeeze_factor": 2}
 
 
 def members() -> Iterator[Any]:
     """Every network of the union at every scale, small."""
     union, _ = typing.get_args(ModelConfig)
     for member in typing.get_args(union):
-        sizes = SMALL | SMALL_BODIES | SMALL_WINDOWS
-        small = {key: value for key, value in sizes.items() if key in member.model_fields}
+        small = {key: value for key, value in SMALLEST.items() if key in member.model_fields}
         for scale in typing.get_args(member.model_fields["scale"].annotation):
             config = member(scale=scale, **small)
             yield pytest.param(config, id=f"{config.name} x{scale}")

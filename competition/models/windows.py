@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn import functional
 
 from competition.config import Config
 from competition.models.recompute import Blocks
@@ -134,16 +135,16 @@ class WindowAttention(nn.Module):
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, mask: Tensor | None = None) -> Tensor:
-    """What n queries (N, n, C) see of m keys and values (N, m, C), given a bias (n, m, heads).
+    """What n queries (N, n, C) see of m keys and values (N, m, C): softmax(Q K^T / sqrt(d) + bias) V for each head.
 
-    `mask` (windows, n, m) is added to the scores of each picture's windows.
+    `bias` is (n, m, heads); `mask` (windows, n, m) is added for the windows of each picture.
     """
     heads = bias.shape[-1]
     query, key, value = (x.view(*x.shape[:2], heads, -1).transpose(1, 2) for x in (query, key, value))
-    scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1) + bias.permute(2, 0, 1)
+    bias = bias.permute(2, 0, 1)
     if mask is not None:
-        scores = (scores.view(-1, len(mask), *scores.shape[1:]) + mask.unsqueeze(1)).view(scores.shape)
-    seen: Tensor = scores.softmax(-1) @ value
+        bias = (bias + mask.unsqueeze(1)).repeat(query.shape[0] // mask.shape[0], 1, 1, 1)
+    seen = functional.scaled_dot_product_attention(query, key, value, bias.expand(query.shape[0], -1, -1, -1))
     return seen.transpose(1, 2).flatten(2)
 
 
@@ -212,7 +213,8 @@ def _take(x: Tensor, height: int, width: int) -> Tensor:
     Without a branch on the size and without a view, so that exported programs take pictures of any size.
     """
     for axis, size in ((-2, height), (-1, width)):
-        period = max(2 * x.shape[axis] - 2, 1)
+        last = torch.arange(x.shape[axis], device=x.device)[-1:]  # a tensor, as ONNX divides by no other sizes
+        period = (2 * last).clamp(min=1)
         place = torch.arange(size, device=x.device) % period
         x = x.index_select(axis, torch.minimum(place, period - place))
     return x
