@@ -31,6 +31,16 @@ layers.0.residual_group.overlap_attn.mlp.fc2 layers.0.conv norm conv_after_body 
 upsample.0 upsample.2 conv_last
 """
 
+# Mean, standard deviation and pixels (channel, line, column) of what the authors' code makes.
+MEAN, DEVIATION = 0.5032063142841429, 6.041133397074032
+GOLDEN = {
+    (0, 0, 0): -2.015602602898026,
+    (0, 15, 16): 0.5300013910157941,
+    (1, 31, 47): 2.658939645071235,
+    (2, 7, 33): -9.385581582953147,
+    (1, 16, 3): 1.0447606657887605,
+}
+
 
 @pytest.mark.parametrize(
     ("sizes", "count"),
@@ -55,13 +65,13 @@ def fill(network: nn.Module) -> None:
 
 
 def test_the_output_is_that_of_the_authors_code() -> None:
-    """Values of XPixelGroup/HAT at commit 1638a9a (2024), hat/archs/hat_arch.py, in float64 on the same input."""
+    """Values of hat/archs/hat_arch.py of github.com/XPixelGroup/HAT (a9ec39d), in float64, same weights and input."""
     network = SMALL.build().double().eval()
     fill(network)
     low = 0.5 + 0.5 * (0.9 * torch.arange(3 * 8 * 12, dtype=torch.float64)).cos().view(1, 3, 8, 12)
     with torch.inference_mode():
         high = network(low)
-    found = [high.mean().item(), high.std().item(), *(high[0, *at].item() for at in GOLDEN)]
+    found = [high.mean().item(), high.std().item(), *(high[0][at].item() for at in GOLDEN)]
     assert found == pytest.approx([MEAN, DEVIATION, *GOLDEN.values()], rel=1e-9)
 
 
@@ -70,13 +80,19 @@ def test_the_names_are_those_of_the_authors_code() -> None:
     assert {name.rpartition(".")[0] for name, _ in network.named_parameters()} == set(MODULES.split())
     tables = [name for name, _ in network.named_parameters() if name.endswith("relative_position_bias_table")]
     group = "layers.0.residual_group"
-    assert tables == [f"{group}.blocks.0.attn.relative_position_bias_table", f"{group}.overlap_attn.relative_position_bias_table"]
+    assert tables == [
+        f"{group}.blocks.0.attn.relative_position_bias_table",
+        f"{group}.overlap_attn.relative_position_bias_table",
+    ]
 
 
 def test_published_files_load_without_their_tables(tmp_path: Path) -> None:
     """Files hold the indices of both kinds of windows."""
     network, path = build(SMALL), tmp_path / "HAT.pth"
-    tables = {"relative_position_index_SA": torch.zeros(16, 16).long(), "relative_position_index_OCA": torch.ones(2).long()}
+    tables = {
+        "relative_position_index_SA": torch.zeros(16, 16).long(),
+        "relative_position_index_OCA": torch.ones(2).long(),
+    }
     path.write_bytes(saved({"params_ema": network.state_dict() | tables}))
     again = build(SMALL, seed=1)
     told = weights.load_state(again, state_for(str(path), SMALL), "given")

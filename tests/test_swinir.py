@@ -10,8 +10,8 @@ from test_models import build, picture
 from torch import nn
 
 from competition import weights
-from competition.errors import BadCheckpoint, UsageError
 from competition.config import parse
+from competition.errors import BadCheckpoint, UsageError
 from competition.models.hat import HATConfig
 from competition.models.swinir import SwinIRConfig
 from competition.pretrained import KNOWN, state_for
@@ -36,7 +36,7 @@ def pair(config: SwinIRConfig) -> tuple[nn.Module, nn.Module]:
     theirs = basicsr_swinir(config, 16)
     with torch.no_grad():
         for parameter in theirs.parameters():
-            parameter.normal_(0, 0.06)
+            parameter.normal_(0, 0.12)
     ours = build(config)
     ours.load_state_dict(theirs.state_dict(), strict=False)
     return ours, theirs
@@ -44,9 +44,9 @@ def pair(config: SwinIRConfig) -> tuple[nn.Module, nn.Module]:
 
 @pytest.mark.parametrize(("config", "count"), [(SwinIRConfig(), 11_900_199), (LIGHT, 929_628)], ids=["M", "light"])
 def test_names_shapes_and_number_are_those_of_basicsr(config: SwinIRConfig, count: int) -> None:
+    theirs = {name: parameter.shape for name, parameter in basicsr_swinir(config, 16).named_parameters()}
     with torch.device("meta"):
         ours = {name: parameter.shape for name, parameter in config.build().named_parameters()}
-        theirs = {name: parameter.shape for name, parameter in basicsr_swinir(config, 64).named_parameters()}
     assert ours == theirs
     assert sum(shape.numel() for shape in ours.values()) == count
 

@@ -145,7 +145,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, mask: Tensor
     if mask is not None:
         bias = (bias + mask.unsqueeze(1)).repeat(query.shape[0] // mask.shape[0], 1, 1, 1)
     seen = functional.scaled_dot_product_attention(query, key, value, bias.expand(query.shape[0], -1, -1, -1))
-    return seen.transpose(1, 2).flatten(2)
+    return torch.cat(seen.unbind(1), -1)  # not a view, whose strides depend on the kernel that was chosen
 
 
 def perceptron(dim: int, ratio: int) -> nn.Sequential:
