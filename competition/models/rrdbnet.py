@@ -78,16 +78,25 @@ class RRDBNet(nn.Module):
 
     def forward(self, low: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), about [0, 1] and not clipped."""
-        height, width = low.shape[-2:]
-        # Sizes that the un-shuffle does not divide are filled up by repeating the edge, and cut again at the end.
-        padding = (0, -width % self.unshuffle, 0, -height % self.unshuffle)
+        first = self.head(low)
+        high = self.tail(first + convolve(self.conv_body, self.body(first)))
+        return high[..., : low.shape[-2] * self.scale, : low.shape[-1] * self.scale]
+
+    def head(self, low: Tensor) -> Tensor:
+        """The layers before the blocks: (N, 3, H, W) to num_feat channels at a quarter of the high picture's size.
+
+        Sizes that the un-shuffle does not divide are filled up by repeating the edge; `forward` cuts that off again.
+        """
+        padding = (0, -low.shape[-1] % self.unshuffle, 0, -low.shape[-2] % self.unshuffle)
         x = functional.pad(low, padding, mode="replicate") if any(padding) else low
-        first = self.conv_first(functional.pixel_unshuffle(x, self.unshuffle))
-        x = first + convolve(self.conv_body, self.body(first))
+        features: Tensor = self.conv_first(functional.pixel_unshuffle(x, self.unshuffle))
+        return features
+
+    def tail(self, x: Tensor) -> Tensor:
+        """The layers after the long skip: (N, num_feat, H, W) to (N, 3, 4*H, 4*W)."""
         x = activate(convolve_doubled(self.conv_up1, x))
         x = activate(convolve_doubled(self.conv_up2, x))
-        high = convolve(self.conv_last, activate(convolve(self.conv_hr, x)))
-        return high[..., : height * self.scale, : width * self.scale]
+        return convolve(self.conv_last, activate(convolve(self.conv_hr, x)))
 
 
 def _initialise(conv: nn.Conv2d) -> None:
