@@ -314,7 +314,7 @@ def test_a_disk_too_small_is_refused_before_anything_is_written(
     assert files_of(folder) == {}
 
 
-# ---- other processes ---------------------------------------------------------------------------------------------------------
+# ---- other processes -------------------------------------------------------------------------------------------------
 
 PREPARE = """
 import sys

@@ -78,8 +78,8 @@ def main() -> None:
             ]
         )
     title = (
-        f"{experiment.steps} steps on 140 photographs, low pictures made in various ways: mean of {len(seeds)} seeds on "
-        "35 photographs kept apart"
+        f"{experiment.steps} steps on 140 photographs, low pictures made in various ways: mean of {len(seeds)} seeds "
+        "on 35 photographs kept apart"
     )
     columns = ["start and loss", "PSNR [dB]", "from – to", "over bicubic [dB]", "over from scratch, same seed [dB]"]
     keep("deck_comparison", title, "python tests/benchmarks/deck_comparison.py", columns, rows, "docs/training.md")
