@@ -1,14 +1,14 @@
 """RRDBNet's forward for inference: in bands of rows that fit the caches, to the values of the whole picture."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from competition.models import winograd
 from competition.models.convolution import activate
-from competition.models.rrdbnet import RRDBNet, ResidualDenseBlock
+from competition.models.rrdbnet import RRDBNet
 
 _TAIL_HALO = 2  # low rows: what a strip lacks beyond its edge spoils 5 high rows of the 16 in four low ones
 _BAND_BYTES = 2**24  # of a dense block's features: what the last level of a CPU's caches holds
@@ -18,68 +18,78 @@ _STRIP_BYTES = 2**25  # of one tensor of the tail
 class BandedRRDBNet(nn.Module):
     """An RRDBNet that keeps of each dense block's features a band of rows, and of its tail's a strip.
 
-    Every convolution of a block follows the one before it by a row, so nothing is computed twice. `dtype` is that of
-    the convolutions in the blocks; what goes from block to block, every sum, and the layers before and after the
-    blocks stay in the type of the network's weights. On a GPU, which has no caches of this size to fill, a band is the
-    whole picture.
+    `dtype` is that of the convolutions in the blocks; what goes from block to block, every sum, and the layers before
+    and after the blocks stay in the type of the network's weights. Float32 blocks on a CPU go by Winograd's filtering.
+    On a GPU, which has no caches of this size to fill, a band is the whole picture.
     """
 
     def __init__(self, network: RRDBNet, dtype: torch.dtype) -> None:
         super().__init__()
         self.network = network
+        self.minimal = dtype == torch.float32 and network.conv_first.weight.device.type == "cpu"
+        kind = winograd.DenseBlock if self.minimal else DenseBlock
         self.blocks = [
-            tuple(_Dense.of(block, dtype) for block in (rrdb.rdb1, rrdb.rdb2, rrdb.rdb3)) for rrdb in network.body
+            [kind(*_parameters(block, dtype)) for block in (rrdb.rdb1, rrdb.rdb2, rrdb.rdb3)] for rrdb in network.body
         ]
 
     def forward(self, low: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), about [0, 1] and not clipped."""
         first = self.network.head(low).contiguous(memory_format=torch.channels_last)
-        trunk = self._trunk(first.clone(memory_format=torch.channels_last))
-        features = first.add_(self.network.conv_body(trunk))
-        del trunk
+        features = self.network.conv_body(self._trunk(first)).add_(first)
+        del first
         high = _tail(self.network, features)
         return high[..., : low.shape[-2] * self.network.scale, : low.shape[-1] * self.network.scale]
 
-    def _trunk(self, x: Tensor) -> Tensor:
-        """What the blocks make of x, in its memory."""
+    def _trunk(self, first: Tensor) -> Tensor:
+        if not self.minimal:
+            return self._through(first.clone(memory_format=torch.channels_last), *first.shape[2:])
+        size = first.shape[2:]
+        pictures = [winograd.from_planes(self._through(winograd.to_planes(one), *size), *size) for one in first]
+        return torch.stack(pictures)
+
+    def _through(self, x: Tensor, height: int, width: int) -> Tensor:
+        """What the blocks make of x, in its memory; rows lie in dimension 2 of either layout."""
         one, two = torch.empty_like(x), torch.empty_like(x)
         for block1, block2, block3 in self.blocks:
-            for rows, values in block1.bands(x):
-                one[..., rows, :] = values
-            for rows, values in block2.bands(one):
-                two[..., rows, :] = values
-            for rows, values in block3.bands(two):
-                x[..., rows, :].add_(values, alpha=0.2)
+            for rows, values in block1.bands(x, height, width):
+                one[:, :, rows] = values
+            for rows, values in block2.bands(one, height, width):
+                two[:, :, rows] = values
+            for rows, values in block3.bands(two, height, width):
+                x[:, :, rows].add_(values, alpha=0.2)
         return x
 
 
-class _Dense(NamedTuple):
-    """The kernels and biases of a dense block."""
+def _parameters(block: Tensor | nn.Module, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
+    """Weights and biases of a dense block."""
+    assert isinstance(block, nn.Module)
+    parameters = [parameter.detach().to(dtype) for parameter in block.parameters()]
+    return parameters[::2], parameters[1::2]
 
-    weights: Sequence[Tensor]
-    biases: Sequence[Tensor]
 
-    @classmethod
-    def of(cls, block: ResidualDenseBlock, dtype: torch.dtype) -> "_Dense":
-        convs = (block.conv1, block.conv2, block.conv3, block.conv4, block.conv5)
-        weights = [conv.weight.to(dtype).contiguous(memory_format=torch.channels_last) for conv in convs]
-        return cls(weights, [conv.bias.to(dtype) for conv in convs if conv.bias is not None])
+class DenseBlock:
+    """x + 0.2 times what densely connected 3x3 convolutions, each but the last activated, make of x (N, C, H, W)."""
 
-    def bands(self, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """The block's output for (N, C, H, W), from top to bottom: rows and their values."""
+    def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> None:
+        self.weights = [weight.contiguous(memory_format=torch.channels_last) for weight in weights]
+        self.biases = biases
+
+    def bands(self, x: Tensor, height: int, width: int) -> Iterator[tuple[slice, Tensor]]:
+        """The block's output from top to bottom: rows and their values.
+
+        Each convolution follows the one before it by a row, so that nothing is computed twice.
+        """
         window = _Window(x, self.weights)
         done = [0] * len(self.weights)  # rows that each convolution has computed
-        while done[-1] < x.shape[2]:
-            stop = window.advance(x)
+        while done[-1] < height:
+            known = window.advance(x)
             for number, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-                rows = slice(done[number], stop)
-                seen = window.around(rows, weight.shape[1])
-                features = functional.conv2d(seen, weight, bias, padding=(0, 1))
-                done[number] = stop
+                rows, done[number] = slice(done[number], known), known
+                features = functional.conv2d(window.around(rows, weight.shape[1]), weight, bias, padding=(0, 1))
                 if number < len(self.weights) - 1:
                     window.put(rows, weight.shape[1], activate(features))
-                    stop = stop if stop == x.shape[2] else stop - 1
-            yield rows, x[..., rows, :] + 0.2 * features.to(x.dtype)
+                    known = known if known == height else known - 1
+            yield rows, x[:, :, rows] + 0.2 * features.to(x.dtype)
 
 
 class _Window:

@@ -1,8 +1,8 @@
 """Dense blocks of 3x3 convolutions with a quarter of the products, for float32 on CPUs.
 
-Lavin & Gray, "Fast algorithms for convolutional neural networks", CVPR 2016: F(4x4, 3x3). A picture is cut into tiles of
-4x4 pixels; a convolution is 36 products of matrices between transforms of its kernel and of its input's tiles, each of
-them with a pixel more on every side. In a dense block a feature is transformed once for all convolutions that see it.
+Lavin & Gray, "Fast algorithms for convolutional neural networks", CVPR 2016: F(4x4, 3x3). A picture is cut into tiles
+of 4x4 pixels; a convolution is 36 products of matrices between transforms of its kernel and of its input's tiles, each
+of them with a pixel more on every side. In a dense block a feature is transformed once for all that see it.
 
 Pictures are held as planes (4, 4, H/4, W/4, C): the pixel in row i and column j of every tile lies in plane [i, j], so
 that each step of a transform adds long contiguous rows.
@@ -25,7 +25,7 @@ _BAND_BYTES = 2**24  # of transformed features: what the last level of a CPU's c
 def to_planes(x: Tensor) -> Tensor:
     """One picture (C, H, W) as planes, with zeros where the last tiles reach beyond it."""
     x = functional.pad(x, (0, -x.shape[2] % _SIDE, 0, -x.shape[1] % _SIDE))
-    tiles = x.unflatten(2, (-1, _SIDE)).unflatten(1, (-1, _SIDE))
+    tiles = x.view(len(x), x.shape[1] // _SIDE, _SIDE, x.shape[2] // _SIDE, _SIDE)
     return tiles.permute(2, 4, 1, 3, 0).contiguous()
 
 
