@@ -17,7 +17,7 @@ SCALE = 4
 DRY = no
 # A weights file to predict with instead of the run's best weights, such as runs/NAME/soup.safetensors.
 WEIGHTS = $(RUN)
-# Other runs and weights files for the soup.
+# Other runs: for the soup, where weights files will do too, and for the curves.
 ADD =
 # FIX=yes lets the audit write DATA/excluded.txt.
 FIX = no
@@ -35,7 +35,7 @@ LAUNCH := $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo audit prepare train infer evaluate submit soup pretrained test test-slow lint bench results clean
+.PHONY: help install install-dev demo audit prepare train infer evaluate submit soup export curves pretrained test test-slow lint bench results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -55,6 +55,10 @@ help:  ## this list
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
+	touch $@
+
+.venv/installed-export: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[export]'
 	touch $@
 
 install: .venv/installed  ## make .venv with the pinned dependencies
@@ -89,11 +93,18 @@ submit: infer  ## vote, write submissions/NAME/*.png and NAME.zip, print the tab
 soup: $(if $(filter no,$(TRAIN)),install,train)  ## average the weights the run kept, and those of ADD, where that scores better
 	$(BIN)/python -m competition.soup $(RUN) $(DATA) $(if $(ADD),--add $(ADD))
 
+export: .venv/installed-export $(if $(filter no,$(TRAIN)),,train)  ## write the best weights as ONNX and torch.export files into runs/NAME/export/
+	$(BIN)/python -m competition.export $(WEIGHTS) --output $(RUN)/export \
+	  $(if $(wildcard $(DATA)/test/lr),--pictures $(DATA)/test/lr)
+
+curves: install  ## draw loss, PSNR, learning rate, gradient norm and speed into runs/NAME/curves/, ADD's runs beside
+	$(BIN)/python -m competition.curves $(RUN) $(ADD)
+
 pretrained: install  ## list published weights, or fetch and convert one with NAME=…
 	$(BIN)/python -m competition.pretrained $(if $(filter command,$(origin NAME)),$(NAME))
 
 test: install-dev  ## the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 test-slow: install-dev  ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

@@ -7,15 +7,13 @@ from typing import NamedTuple, get_args
 
 import torch
 from rich.table import Table
-from torch import Tensor, nn
+from torch import Tensor
 
-from competition import pretrained, weights
 from competition.data.pairs import read_names
 from competition.engine import Backend, Precision, build_engine
 from competition.ensemble import SelfEnsemble, enlarge_by
 from competition.errors import (
     ArgumentParser,
-    BadCheckpoint,
     BadInput,
     CompetitionError,
     NumericalError,
@@ -28,7 +26,7 @@ from competition.geometry import SYMMETRIES
 from competition.images import list_pictures, quantize, read_rgb, to_bytes, to_tensor, write_png
 from competition.memory import reuse_freed_memory
 from competition.metrics import MetricConfig
-from competition.models.bicubic import BicubicConfig
+from competition.networks import choose
 from competition.predictions import Record, read_record, write_record
 from competition.progress import console, progress
 from competition.tiling import Tiled
@@ -79,14 +77,9 @@ def load_upscaler(
     """The network behind a run folder, a weights file, a pretrained name or `bicubic` (x4)."""
     settings: Record = {"source": source, "self_ensemble": self_ensemble, "tile": tile}
     settings |= {"precision": precision, "backend": backend}
-    network: nn.Module = BicubicConfig().build()
-    scale: int = BicubicConfig().scale
-    if source != "bicubic":
-        path = Path(source) / "best.safetensors" if Path(source).is_dir() else pretrained.locate(source)
-        if not path.exists():
-            raise BadCheckpoint(f"{path}: missing, the run has not validated yet. Let it train on")
-        network, description = weights.build_network(path)
-        scale = description.model.scale
+    network, description, path = choose(source)
+    scale = description.model.scale
+    if path:
         settings |= {"weights": sha256(path), "description": description.model_dump(mode="json")}
     device = torch.device("cuda" if torch.cuda.is_available() and backend != "openvino" else "cpu")
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -34,8 +34,8 @@ def free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return int(torch.cuda.mem_get_info(device)[0] + idle)
-    bounds = [int(psutil.virtual_memory().available)]
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    bounds: list[int] = [int(psutil.virtual_memory().available)]
+    limit = int(resource.getrlimit(resource.RLIMIT_AS)[0])
     if limit != resource.RLIM_INFINITY:
         bounds.append(limit - int(psutil.Process().memory_info().vms))
     group = Path("/sys/fs/cgroup")

@@ -131,7 +131,7 @@ class Log:
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a metrics.jsonl; a line that a crash cut short is passed over."""
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
         try:
             lines.append(json.loads(line))
         except ValueError:

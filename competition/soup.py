@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from torch import nn
 
 from competition import weights
@@ -137,7 +137,7 @@ def _table(tasted: Sequence[Tasted], metric: MetricConfig) -> Table:
     table.add_column("taken")
     for one in tasted:
         figures = f"{one.alone:.4f}", f"{one.together:.4f}"
-        table.add_row(escape(one.ingredient.name), *figures, "yes" if one.taken else "no")
+        table.add_row(Text(one.ingredient.name), *figures, "yes" if one.taken else "no")
     return table
 
 

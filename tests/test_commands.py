@@ -363,7 +363,10 @@ def test_shared_weights_are_half_as_large_and_predict_the_same_to_a_grey_level(c
 # ---- the command line -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", ["train", "infer", "evaluate", "submit", "demo", "share", "soup", "pretrained"])
+COMMANDS = ["train", "infer", "evaluate", "submit", "demo", "share", "soup", "export", "curves", "pretrained"]
+
+
+@pytest.mark.parametrize("module", COMMANDS)
 def test_every_command_explains_itself(module):
     done = command(module, "--help")
     assert done.returncode == 0 and done.stdout.startswith("usage: python -m competition.") and not done.stderr
@@ -379,6 +382,8 @@ def test_every_command_explains_itself(module):
         (("submit", "absent.yaml"), 2, "absent.yaml: no such file"),
         (("demo", "out", "--seed", "-1"), 2, "--seed: -1 is negative"),
         (("soup", "absent", "absent"), 4, "experiment.json: no such file"),
+        (("export", "absent", "--output", "out"), 2, "absent: neither a file nor known weights"),
+        (("curves", "absent"), 4, "metrics.jsonl: no such file"),
     ],
 )
 def test_a_fault_is_one_line_and_an_exit_code(tmp_path, arguments, code, words):

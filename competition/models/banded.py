@@ -37,8 +37,7 @@ class BandedRRDBNet(nn.Module):
         first = self.network.head(low).contiguous(memory_format=torch.channels_last)
         features = self.network.conv_body(self._trunk(first)).add_(first)
         del first
-        high = _tail(self.network, features)
-        return high[..., : low.shape[-2] * self.network.scale, : low.shape[-1] * self.network.scale]
+        return self.network.cut(_tail(self.network, features), low)
 
     def _trunk(self, first: Tensor) -> Tensor:
         if not self.minimal:

@@ -80,16 +80,17 @@ class RRDBNet(nn.Module):
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), about [0, 1] and not clipped."""
         first = self.head(low)
         high = self.tail(first + convolve(self.conv_body, self.body(first)))
-        return high[..., : low.shape[-2] * self.scale, : low.shape[-1] * self.scale]
+        return self.cut(high, low)
 
     def head(self, low: Tensor) -> Tensor:
         """The layers before the blocks: (N, 3, H, W) to num_feat channels at a quarter of the high picture's size.
 
-        Sizes that the un-shuffle does not divide are filled up by repeating the edge; `forward` cuts that off again.
+        Sizes that the un-shuffle does not divide are filled up by repeating the edge; `cut` takes that away again.
         """
-        padding = (0, -low.shape[-1] % self.unshuffle, 0, -low.shape[-2] % self.unshuffle)
-        x = functional.pad(low, padding, mode="replicate") if any(padding) else low
-        features: Tensor = self.conv_first(functional.pixel_unshuffle(x, self.unshuffle))
+        if self.unshuffle > 1:
+            height, width = low.shape[-2:]
+            low = _take(low, height + -height % self.unshuffle, width + -width % self.unshuffle)
+        features: Tensor = self.conv_first(functional.pixel_unshuffle(low, self.unshuffle))
         return features
 
     def tail(self, x: Tensor) -> Tensor:
@@ -97,6 +98,20 @@ class RRDBNet(nn.Module):
         x = activate(convolve_doubled(self.conv_up1, x))
         x = activate(convolve_doubled(self.conv_up2, x))
         return convolve(self.conv_last, activate(convolve(self.conv_hr, x)))
+
+    def cut(self, high: Tensor, low: Tensor) -> Tensor:
+        """The part of the tail's output that belongs to the low picture."""
+        return high if self.unshuffle == 1 else _take(high, low.shape[-2] * self.scale, low.shape[-1] * self.scale)
+
+
+def _take(x: Tensor, height: int, width: int) -> Tensor:
+    """The first rows and columns, the last one repeated where there are too few.
+
+    Without a branch on the size and without a view, so that exported programs take pictures of any size.
+    """
+    for axis, size in ((-2, height), (-1, width)):
+        x = x.index_select(axis, torch.arange(size, device=x.device).clamp(max=x.shape[axis] - 1))
+    return x
 
 
 def _initialise(conv: nn.Conv2d) -> None:
