@@ -41,14 +41,15 @@ def free_memory(device: torch.device) -> int:
     group = Path("/sys/fs/cgroup")
     if (group / "memory.max").exists() and (most := (group / "memory.max").read_text().strip()) != "max":
         bounds.append(int(most) - int((group / "memory.current").read_text()))
-    return max(min(bounds), 0)
+    return max(0, min(bounds))
 
 
 def peak_bytes(operation: Callable[[], Any]) -> int:
     """The most bytes of new tensors that an operation holds at once; what kernels take for themselves is not seen."""
     with _Ledger() as ledger:
         operation()
-    return ledger.peak
+    peak: int = ledger.peak
+    return peak
 
 
 class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
