@@ -1,4 +1,4 @@
-"""Tiles: the same values as the whole picture, with a halo that is measured; memory that fails never shows in a pixel."""
+"""Tiles: the values of the whole picture, by a halo that is measured; memory that fails never shows in a pixel."""
 
 import contextlib
 import itertools

@@ -47,15 +47,15 @@ class BandedRRDBNet(nn.Module):
         return torch.stack(pictures)
 
     def _through(self, x: Tensor, height: int, width: int) -> Tensor:
-        """What the blocks make of x, in its memory; rows lie in dimension 2 of either layout."""
+        """What the blocks make of x, in its memory; rows lie in the last dimension but one of either layout."""
         one, two = torch.empty_like(x), torch.empty_like(x)
         for block1, block2, block3 in self.blocks:
             for rows, values in block1.bands(x, height, width):
-                one[:, :, rows] = values
+                one[..., rows, :] = values
             for rows, values in block2.bands(one, height, width):
-                two[:, :, rows] = values
+                two[..., rows, :] = values
             for rows, values in block3.bands(two, height, width):
-                x[:, :, rows].add_(values, alpha=0.2)
+                x[..., rows, :].add_(values, alpha=0.2)
         return x
 
 
