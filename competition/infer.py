@@ -108,8 +108,11 @@ def infer(
                 if entry.items() <= entries.get(name, {}).items() and (output / name).exists():
                     continue
                 entries[name] = entry | _enlarge(upscaler, path, output / name, truth / name if truth else None)
-            except (BadInput, NumericalError, OutOfMemory) as error:
+            except (BadInput, NumericalError) as error:
                 faults.append(error)
+                continue
+            except OutOfMemory as error:
+                faults.append(OutOfMemory(f"{path}: {error}"))
                 continue
             write_record(output, record)
             done += 1
