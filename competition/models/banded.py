@@ -12,7 +12,7 @@ from competition.models.rrdbnet import RRDBNet
 
 _TAIL_HALO = 2  # low rows: what a strip lacks beyond its edge spoils 5 high rows of the 16 in four low ones
 _BAND_BYTES = 2**24  # of a dense block's features: what the last level of a CPU's caches holds
-_STRIP_BYTES = 2**25  # of one tensor of the tail
+_STRIP_BYTES = 2**24  # of one tensor of the tail
 
 
 class BandedRRDBNet(nn.Module):
