@@ -137,7 +137,7 @@ class _Window:
 def _tail(network: RRDBNet, features: Tensor) -> Tensor:
     """The layers after the trunk, a strip at a time: (N, C, H, W) to (N, 3, 4*H, 4*W)."""
     height, width = features.shape[2:]
-    rows = max(_STRIP_BYTES // (16 * width * features.shape[1] * features.element_size()), 2 * _TAIL_HALO)
+    rows = max(_STRIP_BYTES // (16 * width * features.shape[1] * features.element_size()), 8 * _TAIL_HALO)
     rows = height if features.is_cuda else rows
     high = features.new_empty((len(features), 3, 4 * height, 4 * width))
     for top in range(0, height, rows):
