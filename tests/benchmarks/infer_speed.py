@@ -2,6 +2,7 @@
 
 Each contender runs in a process of its own, after a pass over 32x32 pixels; its memory is the highest it held less what
 it held before. GFLOP/s are those of the network as published, 2 for each product, whatever a contender saves of them.
+`--cpu` measures the small size on one thread in CPU seconds, which a busy machine changes less than the clock.
 Contenders that are not installed are left out: `pip install --no-deps realesrgan spandrel openvino openvino-telemetry`.
 """
 
@@ -159,6 +160,32 @@ def main() -> None:
     )
 
 
+def main_cpu() -> None:
+    """The contenders in turn on one thread; the least CPU time of three passes."""
+    torch.set_num_threads(1)
+    reuse_freed_memory()
+    low = torch.rand(1, 3, min(SIDES), min(SIDES))
+    runs = {name: CONTENDERS[name]() for name in ("RealESRGANer", "the network, channels last", "OpenVINO", "infer")}
+    seconds = dict.fromkeys(runs, float("inf"))
+    with torch.inference_mode():
+        for name, run in [*runs.items()] * 3:
+            started = time.process_time()
+            run(low)
+            seconds[name] = min(seconds[name], time.process_time() - started)
+    rates = {name: OPERATIONS * low.shape[2] ** 2 / spent / 1e9 for name, spent in seconds.items()}
+    keep(
+        "infer_cpu",
+        f"One pass of RRDBNet 64/23/32 over {low.shape[3]}x{low.shape[2]}, one thread of a busy machine",
+        "python tests/benchmarks/infer_speed.py --cpu",
+        ["", "CPU seconds", "RealESRGANer's time over it", "GFLOP/s"],
+        [
+            [name, f"{spent:.1f}", f"{seconds['RealESRGANer'] / spent:.2f}", f"{rates[name]:.0f}"]
+            for name, spent in seconds.items()
+        ],
+        page="docs/inference.md",
+    )
+
+
 def in_process(contender: str, side: int, folder: str) -> dict[str, float]:
     """The figures of one contender; none where it is not installed."""
     command = [sys.executable, __file__, contender, str(side), folder]
@@ -184,7 +211,9 @@ def decibels(high: Any, exact: Any) -> float:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:] == ["--cpu"]:
+        main_cpu()
+    elif len(sys.argv) > 1:
         measure(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
     else:
         main()
