@@ -265,7 +265,8 @@ def go_on_under_strace(run: Path, last: int, *options: str) -> subprocess.Comple
 def test_death_and_errors_at_every_system_call(story, in_memory):
     calls = "mkdir,rmdir,write,fsync,/^rename,/^unlink"
     run = story.begin(in_memory / "run")
-    inside = go_on_under_strace(run, story.last, "-e", f"trace={calls}").stdout.splitlines()
+    quick = "--seccomp-bpf"  # only these calls are looked at; strace 6.1 then forgets to kill
+    inside = go_on_under_strace(run, story.last, quick, "-e", f"trace={calls}").stdout.splitlines()
     seen: Counter[str] = Counter()
     points, outside = [], []
     for line in (in_memory / "trace").read_text().splitlines():
@@ -280,7 +281,8 @@ def test_death_and_errors_at_every_system_call(story, in_memory):
     faults = [f"{name}:{fault}:when={number}" for name, number in points for fault in ("signal=SIGKILL", "error=EIO")]
     for fault in faults:
         run = story.begin(in_memory / "run")
-        done = go_on_under_strace(run, story.last, "-e", f"trace={calls}", "-e", f"inject={fault}")
+        how = ["-e", f"trace={calls}", "-e", f"inject={fault}", *([quick] if ":error=" in fault else [])]
+        done = go_on_under_strace(run, story.last, *how)
         assert done.returncode != 0, fault
         small_run.go_on(run, story.last)
         assert small_run.outcome(run) == story.outcome, fault
