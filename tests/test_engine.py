@@ -42,9 +42,11 @@ def decibels(high: Tensor, exact: Tensor) -> float:
 @pytest.mark.parametrize("scale", [1, 2, 4])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("memory", [1, 40_000, 2**24])
+@pytest.mark.parametrize("wide", [1, 48])
 def test_bands_of_any_height_give_the_values_of_the_whole(
-    scale: int, dtype: torch.dtype, memory: int, monkeypatch: pytest.MonkeyPatch
+    scale: int, dtype: torch.dtype, memory: int, wide: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(banded, "_WIDE", wide)  # Winograd's filtering from 1 on, plain convolutions below 48
     for room, name in ((banded, "_BAND_BYTES"), (winograd, "_BAND_BYTES"), (banded, "_STRIP_BYTES")):
         monkeypatch.setattr(room, name, memory)
     network = rrdbnet(scale).to(dtype)
@@ -64,7 +66,9 @@ def test_planes_hold_every_pixel_and_zeros_beyond() -> None:
     assert torch.equal(winograd.from_planes(planes, 7, 9), x)
 
 
-def test_float32_loses_nothing_that_can_be_seen() -> None:
+@pytest.mark.parametrize("wide", [1, 48])
+def test_float32_loses_nothing_that_can_be_seen(wide: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(banded, "_WIDE", wide)
     network, low = rrdbnet(), picture(1, 3, 40, 50)
     engine = build_engine(network)
     with torch.inference_mode():

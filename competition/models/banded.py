@@ -7,26 +7,28 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from competition.models import winograd
-from competition.models.convolution import activate
+from competition.models.convolution import activate, convolve, convolve_doubled
 from competition.models.rrdbnet import RRDBNet
 
-_TAIL_HALO = 2  # low rows: what a strip lacks beyond its edge spoils 5 high rows of the 16 in four low ones
+_LEAST_STRIP = 8  # low rows, beyond which a strip is computed on two more to either side
+_WIDE = 48  # channels between the blocks, from which on the products saved outweigh the transforms
 _BAND_BYTES = 2**24  # of a dense block's features: what the last level of a CPU's caches holds
-_STRIP_BYTES = 2**24  # of one tensor of the tail
+_STRIP_BYTES = 2**26  # of one tensor of the tail
 
 
 class BandedRRDBNet(nn.Module):
     """An RRDBNet that keeps of each dense block's features a band of rows, and of its tail's a strip.
 
     `dtype` is that of the convolutions in the blocks; what goes from block to block, every sum, and the layers before
-    and after the blocks stay in the type of the network's weights. Float32 blocks on a CPU go by Winograd's filtering.
+    and after the blocks stay in the type of the network's weights. Wide float32 blocks on a CPU go by Winograd's filtering.
     On a GPU, which has no caches of this size to fill, a band is the whole picture.
     """
 
     def __init__(self, network: RRDBNet, dtype: torch.dtype) -> None:
         super().__init__()
         self.network = network
-        self.minimal = dtype == torch.float32 and network.conv_first.weight.device.type == "cpu"
+        weight = network.conv_first.weight
+        self.minimal = dtype == torch.float32 and not weight.is_cuda and len(weight) >= _WIDE
         kind = winograd.DenseBlock if self.minimal else DenseBlock
         self.blocks = [
             [kind(*_parameters(block, dtype)) for block in (rrdb.rdb1, rrdb.rdb2, rrdb.rdb3)] for rrdb in network.body
@@ -137,11 +139,28 @@ class _Window:
 def _tail(network: RRDBNet, features: Tensor) -> Tensor:
     """The layers after the trunk, a strip at a time: (N, C, H, W) to (N, 3, 4*H, 4*W)."""
     height, width = features.shape[2:]
-    rows = max(_STRIP_BYTES // (16 * width * features.shape[1] * features.element_size()), 8 * _TAIL_HALO)
+    rows = max(_STRIP_BYTES // (16 * width * features.shape[1] * features.element_size()), _LEAST_STRIP)
     rows = height if features.is_cuda else rows
     high = features.new_empty((len(features), 3, 4 * height, 4 * width))
     for top in range(0, height, rows):
-        bottom, first = min(top + rows, height), max(top - _TAIL_HALO, 0)
-        strip = network.tail(features[:, :, first : min(bottom + _TAIL_HALO, height)])
-        high[:, :, 4 * top : 4 * bottom] = strip[:, :, 4 * (top - first) : 4 * (bottom - first)]
+        bottom = min(top + rows, height)
+        high[:, :, 4 * top : 4 * bottom] = _strip(network, features, top, bottom)
     return high
+
+
+def _strip(network: RRDBNet, features: Tensor, top: int, bottom: int) -> Tensor:
+    """What the tail makes of the low rows from `top` to `bottom`.
+
+    Each layer gets the rows that those after it see: a pixel of a doubled picture sees one neighbour in the smaller one.
+    """
+    x, first = _rows(features, 0, top - 2, bottom + 2)
+    x, first = _rows(activate(convolve_doubled(network.conv_up1, x)), 2 * first, 2 * top - 2, 2 * bottom + 2)
+    x, first = _rows(activate(convolve_doubled(network.conv_up2, x)), 2 * first, 4 * top - 2, 4 * bottom + 2)
+    x, first = _rows(activate(convolve(network.conv_hr, x)), first, 4 * top - 1, 4 * bottom + 1)
+    return _rows(convolve(network.conv_last, x), first, 4 * top, 4 * bottom)[0]
+
+
+def _rows(x: Tensor, first: int, start: int, stop: int) -> tuple[Tensor, int]:
+    """Those of the rows from `start` to `stop` that x has, whose own first row is `first`; and the first one's number."""
+    start = max(start, first)
+    return x[:, :, start - first : stop - first], start

@@ -19,7 +19,7 @@ from competition.models.convolution import activate
 _SIDE, _TAPS = 4, 6  # of a tile, and with its surroundings
 # What a kernel's entries give at the points 0, 1, -1, 2, -2 and infinity.
 _POINTS = torch.tensor([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
-_BAND_BYTES = 2**24  # of transformed features: what the last level of a CPU's caches holds beside the rest
+_BAND_BYTES = 2**26  # of transformed features; a smaller band moves its last rows up more often
 
 
 def to_planes(x: Tensor) -> Tensor:
