@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from competition import weights
 from competition.config import Config
+from competition.engine import build_engine
 from competition.errors import BadCheckpoint
 from competition.models import ModelConfig
 from competition.models.bicubic import BicubicConfig
@@ -67,6 +68,13 @@ def test_gradients_reach_every_parameter_and_the_input(config: Any) -> None:
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
         assert parameter.grad.isfinite().all(), name
+
+
+@EVERY_MEMBER
+def test_inference_computes_the_same_in_its_own_way(config: Any) -> None:
+    network, low = build(config).eval().requires_grad_(False), picture(1, 3, 9, 7)
+    with torch.inference_mode():
+        assert (build_engine(network)(low) - network(low)).abs().max() < 1e-5
 
 
 @EVERY_MEMBER
