@@ -27,8 +27,8 @@ class BandedRRDBNet(nn.Module):
     """An RRDBNet that keeps of each dense block's features a band of rows, and of its tail's a strip.
 
     `dtype` is that of the convolutions in the blocks; what goes from block to block, every sum, and the layers before
-    and after the blocks stay in the type of the network's weights. Wide float32 blocks on a CPU go by Winograd's filtering.
-    On a GPU, which has no caches of this size to fill, a band is the whole picture.
+    and after the blocks stay in the type of the network's weights. Wide float32 blocks on a CPU go by Winograd's
+    filtering. On a GPU, which has no caches of this size to fill, a band is the whole picture.
     """
 
     def __init__(self, network: RRDBNet, dtype: torch.dtype) -> None:
@@ -158,7 +158,7 @@ def _tail(network: RRDBNet, features: Tensor) -> Tensor:
 def _strip(network: RRDBNet, features: Tensor, top: int, bottom: int) -> Tensor:
     """What the tail makes of the low rows from `top` to `bottom`.
 
-    Each layer gets the rows that those after it see: a pixel of a doubled picture sees one neighbour in the smaller one.
+    Each layer gets the rows that those after it see: a high pixel of a doubling sees one neighbour of its low one.
     """
     x, first = _rows(features, 0, top - 2, bottom + 2)
     x, first = _rows(activate(convolve_doubled(network.conv_up1, x)), 2 * first, 2 * top - 2, 2 * bottom + 2)
@@ -168,6 +168,6 @@ def _strip(network: RRDBNet, features: Tensor, top: int, bottom: int) -> Tensor:
 
 
 def _rows(x: Tensor, first: int, start: int, stop: int) -> tuple[Tensor, int]:
-    """Those of the rows from `start` to `stop` that x has, whose own first row is `first`; and the first one's number."""
+    """The rows of x from `start` to `stop`, where its own first row is number `first`; and the number they begin at."""
     start = max(start, first)
     return x[:, :, start - first : stop - first], start
