@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from competition.colour import OFFSET, SHARES
 from competition.config import Config
 
 Bytes = npt.NDArray[np.uint8]
@@ -52,7 +53,7 @@ def luma(picture: Bytes) -> Plane:
 
     Without that rounding bicubic lies up to 0.04 dB off the published tables.
     """
-    y: Plane = np.floor(16.5 + picture @ np.array([65.481, 128.553, 24.966]) / 255)
+    y: Plane = np.floor(OFFSET + 0.5 + picture @ np.array(SHARES) / 255)
     return y
 
 

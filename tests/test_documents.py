@@ -81,6 +81,7 @@ def test_the_example_model_of_the_contributing_page_works(tmp_path):
     code = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     path = tmp_path / "nearest.py"
     path.write_text(re.sub(r"^ {3}", "", code[1], flags=re.MULTILINE))
+    assert path.read_text() == (ROOT / "competition/models/nearest.py").read_text()
     spec = importlib.util.spec_from_file_location("nearest", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

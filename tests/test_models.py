@@ -20,13 +20,14 @@ from competition.models.recompute import recompute_blocks
 from competition.models.rrdbnet import RRDBNetConfig
 
 SMALL: dict[str, Any] = {"num_feat": 8, "num_block": 1, "num_grow_ch": 4}
+SMALLEST = SMALL | {"depth": 4, "width": 8}  # of every network the keys it has
 
 
 def members() -> Iterator[Any]:
     """Every network of the union at every scale, small."""
     union, _ = typing.get_args(ModelConfig)
     for member in typing.get_args(union):
-        small = {key: value for key, value in SMALL.items() if key in member.model_fields}
+        small = {key: value for key, value in SMALLEST.items() if key in member.model_fields}
         for scale in typing.get_args(member.model_fields["scale"].annotation):
             config = member(scale=scale, **small)
             yield pytest.param(config, id=f"{config.name} x{scale}")
@@ -122,6 +123,23 @@ def test_recomputed_blocks_give_the_same_gradients(config: Any) -> None:
     recompute_blocks(network)
     for again, gradient in zip(gradients(), kept, strict=True):
         assert torch.equal(again, gradient)
+
+
+@EVERY_MEMBER
+def test_a_hundred_steps_learn_one_patch(config: Any) -> None:
+    network = build(config).train()
+    if not any(True for _ in network.parameters()):
+        return
+    # Grey, as the colour is not for networks of luma to change.
+    grey = nn.functional.interpolate(picture(1, 1, 6, 6), size=(8 * config.scale,) * 2, mode="bilinear")
+    high = grey.expand(1, 3, -1, -1)
+    low = nn.functional.avg_pool2d(high, config.scale)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(100):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(network(low), high).backward()
+        optimizer.step()
+    assert nn.functional.mse_loss(network(low), high) < 0.5 * high.var()
 
 
 def test_the_number_of_recomputed_blocks_is_told() -> None:
