@@ -20,7 +20,7 @@ from competition.models.recompute import recompute_blocks
 from competition.models.rrdbnet import RRDBNetConfig
 
 SMALL: dict[str, Any] = {"num_feat": 8, "num_block": 1, "num_grow_ch": 4}
-SMALLEST = SMALL | {"depth": 4, "width": 8}  # of every network the keys it has
+SMALLEST = SMALL | {"depth": 4, "width": 8, "num_conv": 2}  # of every network the keys it has
 
 
 def members() -> Iterator[Any]:

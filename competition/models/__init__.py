@@ -9,6 +9,8 @@ from competition.models.bicubic import BicubicConfig
 from competition.models.bilinear import BilinearConfig
 from competition.models.lanczos import LanczosConfig
 from competition.models.nearest import NearestConfig
+from competition.models.rdn import RDNConfig
+from competition.models.rdtn import RDTNConfig
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.models.srcnn import SRCNNConfig
 from competition.models.vdsr import VDSRConfig
@@ -20,4 +22,6 @@ PlainConfig = NearestConfig | BilinearConfig | BicubicConfig | LanczosConfig | A
 AnyScaleConfig = SRCNNConfig | VDSRConfig
 
 # A new network is one file in this folder and one name here.
-ModelConfig = Annotated[RRDBNetConfig | AnyScaleConfig | PlainConfig, Field(discriminator="name")]
+ModelConfig = Annotated[
+    RRDBNetConfig | RDNConfig | RDTNConfig | AnyScaleConfig | PlainConfig, Field(discriminator="name")
+]
