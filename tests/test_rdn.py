@@ -1,5 +1,6 @@
 """RDN and RDTN: sizes of the papers, the equations by hand, names of public weights, what enlarges."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from competition import pretrained, weights
 from competition.models.rdn import RDNConfig
 from competition.models.rdtn import RDTNConfig
 
@@ -88,3 +90,13 @@ def test_transposed_convolutions_spread_a_pixel_beyond_its_square(scale: int) ->
     assert touched.shape == (5 * scale, 5 * scale)
     side = 10 if scale == 4 else scale + 2
     assert touched.sum() == side**2 and touched[2 * scale : 3 * scale, 2 * scale : 3 * scale].all()
+
+
+def test_published_weights_of_the_same_names_load(tmp_path: Path) -> None:
+    config = RDNConfig(**SMALL)
+    published, network = build(config), config.build()
+    torch.save({f"module.{name}": tensor for name, tensor in published.state_dict().items()}, tmp_path / "rdn.pth")
+    weights.load_state(network, pretrained.state_for(str(tmp_path / "rdn.pth"), config), "rdn.pth")
+    low = picture(1, 3, 5, 6)
+    with torch.inference_mode():
+        assert torch.equal(network(low), published(low))
