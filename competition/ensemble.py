@@ -1,5 +1,6 @@
 """Enlarging whole pictures: tiles, the eight-way self-ensemble, and votes over members."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import Literal
@@ -80,7 +81,11 @@ def vote(members: Sequence[npt.NDArray[np.uint16]], weights: Sequence[float]) ->
     if len({member.shape for member in members}) != 1:
         raise ValueError(f"members have different sizes: {[member.shape for member in members]}")
     share = share / math.fsum(share)  # exact, so the same in every order
-    # Sorted by their bytes, so that the order of the members cannot change the last bit of the sum.
-    order = sorted(range(len(members)), key=lambda index: (share[index], members[index].tobytes()))
+    # Sorted by what they hold, so that the order of the members cannot change the last bit of the sum.
+    order = sorted(range(len(members)), key=lambda index: (share[index], _digest(members[index])))
     total = sum(share[index] * members[index].astype(np.float64) for index in order)
     return torch.from_numpy(np.asarray(total) / 65535).permute(2, 0, 1).unsqueeze(0)
+
+
+def _digest(member: npt.NDArray[np.uint16]) -> bytes:
+    return hashlib.sha256(member.tobytes()).digest()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.table import Table
 
+from competition import statistics
 from competition.ensemble import bicubic
 from competition.errors import ArgumentParser, BadInput, UsageError, run_command
 from competition.files import write_atomic
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--metric", choices=("rgb", "y"), default="rgb", help="all channels (default) or luma")
     parser.add_argument("--border", type=int, default=0, help="high pixels left out on every side, default 0")
     parser.add_argument("--low", type=Path, help="folder of the low pictures; default: the input that infer recorded")
+    parser.add_argument("--against", type=Path, help="other predictions of the same pictures to compare with")
     parser.add_argument("--csv", type=Path, help="also write the table to this file")
     given = parser.parse_args(arguments)
     if given.border < 0:
@@ -49,6 +51,13 @@ def main(arguments: Sequence[str]) -> None:
     console.print(_table(rows, metric))
     if low is None:
         console.print("no bicubic: the low pictures are not known, give their folder with --low")
+    else:
+        _compare("bicubic", [row.psnr for row in rows], [row.psnr_bicubic for row in rows])
+    if given.against:
+        others = evaluate(given.against, given.truth, metric)
+        if [row.image for row in others] != [row.image for row in rows]:
+            raise BadInput(f"{given.against}: not the pictures of {given.predictions}. Predict the same ones")
+        _compare(str(given.against), [row.psnr for row in rows], [row.psnr for row in others])
     if given.csv:
         write_atomic(given.csv, _csv(rows).encode())
 
@@ -95,6 +104,13 @@ def _score(
         raise BadInput(f"{lows[name]}: {_size(low)} does not divide its truth ({_size(truth)}). Choose another --low")
     plain = metric.psnr(bicubic(low, scale), truth)
     return Row(Path(name).stem, psnr, ssim, plain, psnr - plain if psnr != plain else 0.0)
+
+
+def _compare(name: str, scores: Sequence[float], others: Sequence[float | None]) -> None:
+    """Say how sure the gain is, unless a picture equals its truth or a low picture is missing."""
+    known = np.array(others, np.float64)
+    if np.isfinite(scores).all() and np.isfinite(known).all():
+        console.print(f"over {name}: {statistics.compare(scores, known)}")
 
 
 def _size(picture: Bytes) -> str:

@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from competition.errors import StorageError
 
@@ -162,7 +162,7 @@ def locked(folder: Path, waiting: Callable[[str], object] | None = None) -> Iter
     raises StorageError.
     """
     make_folder(folder)
-    with open(folder / ".lock", "a+") as file:
+    with open(folder / ".lock", "a+") as file, _kept_from_children(file):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -176,3 +176,22 @@ def locked(folder: Path, waiting: Callable[[str], object] | None = None) -> Iter
         file.write(f"pid {os.getpid()} on {platform.node()}")
         file.flush()
         yield
+
+
+@contextlib.contextmanager
+def _kept_from_children(file: TextIO) -> Iterator[None]:
+    """Close a file in processes forked meanwhile: a loader's worker that outlives a killed run would hold its lock."""
+    _own_files.append(file)
+    try:
+        yield
+    finally:
+        _own_files.remove(file)
+
+
+def _close_own_files() -> None:
+    for file in _own_files:
+        file.close()
+
+
+_own_files: list[TextIO] = []
+os.register_at_fork(after_in_child=_close_own_files)

@@ -1,6 +1,7 @@
 """PSNR and SSIM as contests score them: one definition, used for validation, weights and reports alike."""
 
-from typing import Literal
+from collections.abc import Iterator
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from competition.colour import OFFSET, SHARES
 from competition.config import Config
 
 Bytes = npt.NDArray[np.uint8]
+Words = npt.NDArray[np.uint16]
 Plane = npt.NDArray[np.float64]
 
 
@@ -41,11 +43,30 @@ class MetricConfig(Config):
         first, second = self._planes(picture), self._planes(truth)
         return float(np.mean([_ssim(first[..., c], second[..., c]) for c in range(first.shape[-1])]))
 
+    def linear_planes(self, picture: Bytes | Words) -> Iterator[npt.NDArray[np.float32]]:
+        """What is scored, before any rounding: R, G and B, or luma, one (h, w) plane in 8-bit levels after another.
+
+        Linear but for luma's offset of 16, which is left out: the mean square of the planes' differences is the error
+        whose PSNR `psnr` takes after rounding.
+        """
+        inside = self.inside(picture)
+        unit = 257 if picture.dtype == np.uint16 else 1
+        if self.channel == "y":
+            yield (inside @ (LUMA / 255 / unit)).astype(np.float32)
+        else:
+            yield from (inside[..., channel].astype(np.float32) / np.float32(unit) for channel in range(3))
+
+    def inside(self, picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """An array of the picture's height and width without its border."""
+        return picture[self.border : -self.border, self.border : -self.border] if self.border else picture
+
     def _planes(self, picture: Bytes) -> Plane:
         """(H, W, C) float64 in [0, 255] inside the border."""
-        if self.border:
-            picture = picture[self.border : -self.border, self.border : -self.border]
+        picture = self.inside(picture)
         return picture.astype(np.float64) if self.channel == "rgb" else luma(picture)[..., None]
+
+
+LUMA = np.array(SHARES)
 
 
 def luma(picture: Bytes) -> Plane:
@@ -53,7 +74,7 @@ def luma(picture: Bytes) -> Plane:
 
     Without that rounding bicubic lies up to 0.04 dB off the published tables.
     """
-    y: Plane = np.floor(OFFSET + 0.5 + picture @ np.array(SHARES) / 255)
+    y: Plane = np.floor(OFFSET + 0.5 + picture @ LUMA / 255)
     return y
 
 

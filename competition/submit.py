@@ -1,7 +1,6 @@
 """Vote over members' predictions and write a submission that was read back and checked."""
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -9,25 +8,19 @@ import numpy as np
 from pydantic import Field, model_validator
 from rich.table import Table
 
+from competition import statistics, voting
 from competition.config import Config, describe, load
-from competition.ensemble import bicubic, vote
-from competition.errors import ArgumentParser, BadInput, UsageError, run_command
+from competition.ensemble import bicubic
+from competition.errors import ArgumentParser, BadInput, run_command
 from competition.files import sha256
 from competition.formats import FormatConfig, PngZipConfig
-from competition.images import (
-    Bytes,
-    Words,
-    list_pictures,
-    quantize,
-    read_header,
-    read_prediction,
-    read_rgb,
-    to_bytes,
-)
+from competition.hidden import Hidden
+from competition.images import Bytes, list_pictures, quantize, read_header, read_prediction, read_rgb, to_bytes
 from competition.judging import Evidence, conclude, judge
-from competition.manifest import MANIFEST, WEIGHTED_MEAN, Manifest, MemberNote, ValidationNote
+from competition.manifest import MANIFEST, ExpectedNote, Manifest, MemberNote, ValidationNote
 from competition.metrics import MetricConfig
 from competition.packing import faults_of, pack
+from competition.parts import Kind
 from competition.predictions import read_record, seconds
 from competition.progress import console, progress
 from competition.provenance import commit, versions
@@ -54,8 +47,13 @@ class Submission(Config):
     members: tuple[MemberConfig, ...] = Field(min_length=1)
     compare: tuple[Path, ...] = ()
     """Folders, relative to `predictions`, that stand in the table but do not vote."""
-    weights: Literal["uniform", "psnr", "given"] = "psnr"
-    """Equal weights, each member's validation PSNR (the winning deck's way), or each member's `weight`."""
+    weights: voting.Scheme = "psnr"
+    """Equal weights; each member's validation PSNR (the winning deck's way, nearly equal ones); its `weight`; or fitted
+    to the validation pictures, `convex` or `greedy`, and used where pictures left out gain."""
+    weights_per: Kind = "all"
+    """Other `convex` weights for each frequency band, or for flat, middling and textured places, where that gains."""
+    back_projection: Literal["none", "bicubic", "fitted"] = "none"
+    """Correct the vote towards the low picture, with how it was made known or fitted, where that gains."""
     scale: Literal[1, 2, 3, 4] = 4
     """Enlargement factor."""
     submissions: Path = Path("submissions")
@@ -70,6 +68,14 @@ class Submission(Config):
         folders = [member.folder for member in self.members]
         if len(set(folders)) < len(folders):
             raise ValueError("a member is listed twice")
+        return self
+
+    @model_validator(mode="after")
+    def _parts_are_fitted(self) -> "Submission":
+        if self.weights_per != "all" and self.weights != "convex":
+            raise ValueError(f"weights_per: {self.weights_per} needs weights: convex")
+        if self.weights_per == "band" and self.metric.border:
+            raise ValueError("weights_per: band needs whole frames, metric.border: 0")
         return self
 
 
@@ -105,13 +111,17 @@ def submit(submission: Submission) -> list[Row]:
     if faults:
         raise BadInput(*faults)
     names = _validation_names([*folders, *(submission.predictions / folder for folder in submission.compare)])
-    rows, shares = _score(submission, names)
+    known = _score(submission, names)
+    hidden = Hidden(known.ballot, submission.metric)
     output = submission.submissions / submission.name
-    file = pack(output, _votes(folders, list(sizes), shares), _manifest(submission, rows, shares, len(names)))
+    file = pack(output, _votes(submission, list(sizes), known.ballot, hidden), _manifest(submission, known))
     verdict = judge(file, submission.data / "test" / "lr", submission.scale, Evidence(manifest=output / MANIFEST))
     conclude(verdict, content_counts=False)
+    if hidden.maps:
+        hidden.write(output.with_name(f"{output.name}_disagreement"))
+        console.print("\n".join(hidden.lines(known.grams, [str(member.folder) for member in submission.members])))
     console.print(f"{output}: {len(sizes)} pictures, {file}; read back and checked")
-    return rows
+    return known.rows
 
 
 def table(rows: Sequence[Row], metric: MetricConfig) -> Table:
@@ -154,96 +164,113 @@ def _validation_names(folders: Sequence[Path]) -> list[str]:
 # ---- scores and weights ---------------------------------------------------------------------------------------------
 
 
-def _score(submission: Submission, names: Sequence[str]) -> tuple[list[Row], list[float]]:
-    """Rows for bicubic, the compared folders, the members and the vote; and the members' shares of the vote."""
-    members = [member.folder for member in submission.members]
+class Known(NamedTuple):
+    """What the validation pictures tell."""
+
+    rows: list[Row]
+    """Bicubic, the compared folders, the members and the vote."""
+    ballot: voting.Ballot
+    grams: voting.Array
+    """The members' errors, see `competition.weighting`."""
+    joint: voting.Array
+    """The vote's score on each picture in dB."""
+
+
+def _score(submission: Submission, names: Sequence[str]) -> Known:
+    train, members = submission.data / "train", [member.folder for member in submission.members]
+    validation = voting.Validation(names, train / "lr", train / "hr", submission.metric, submission.scale)
+    folders = [submission.predictions / folder / "validation" for folder in members]
+    evidence = voting.gather(folders, validation, submission.weights_per)
+    given = [member.weight for member in submission.members]
+    ballot, lines = voting.elect(submission.weights, submission.weights_per, evidence, given)
+    ballot = ballot._replace(scale=submission.scale)
+    if submission.back_projection != "none":
+        ballot, line = voting.with_back_projection(ballot, folders, validation, submission.back_projection)
+        lines.append(line)
     compared = [folder for folder in submission.compare if folder not in members]
-    scores = {folder: _psnr(submission, folder, names) for folder in [*compared, *members]}
-    shares = _shares(submission, [scores[folder] for folder in members])
-    rows = [Row("bicubic", _bicubic_psnr(submission, names), None, None)]
+    scores = {folder: _psnr(submission, folder, validation) for folder in compared}
+    scores |= dict(zip(members, evidence.psnr, strict=True))
+    joint, plain = voting.scores(ballot, folders, validation), _bicubic_psnr(validation)
+    shares = dict(zip(members, map(float, ballot.shares), strict=True))
     times = {folder: seconds(submission.predictions / folder / "validation") for folder in scores}
-    for folder, score in scores.items():
-        share = shares[members.index(folder)] if folder in members else None
-        rows.append(Row(str(folder), score, times[folder], share))
-    member_times = [times[folder] for folder in members]
-    total = None if None in member_times else sum(time or 0 for time in member_times)
-    rows.append(Row("vote", _vote_psnr(submission, names, shares), total, sum(shares)))
-    return rows, shares
+    total = None if any(times[folder] is None for folder in members) else sum(times[folder] or 0 for folder in members)
+    rows = [Row("bicubic", float(plain.mean()), None, None)]
+    rows += [Row(str(folder), float(scores[folder].mean()), times[folder], shares.get(folder)) for folder in scores]
+    rows.append(Row("vote", float(joint.mean()), total, sum(shares.values())))
+    if len(members) > 1:
+        lines += _confidence({str(folder): scores[folder] for folder in scores}, map(str, members), joint)
+    console.print("\n".join(lines), end="\n" if lines else "")
+    return Known(rows, ballot, evidence.grams, joint)
 
 
-def _shares(submission: Submission, scores: Sequence[float]) -> list[float]:
-    if submission.weights == "given":
-        given = [member.weight for member in submission.members]
-        if None in given or not sum(weight or 0 for weight in given):
-            raise UsageError("members: weights is `given`, but a weight is missing or all are 0. Write them down")
-        weights = np.array(given, np.float64)
-    else:
-        weights = np.array(scores if submission.weights == "psnr" else [1.0] * len(scores))
-    return [float(weight) for weight in weights / math.fsum(weights)]
+def _confidence(scores: Mapping[str, voting.Array], members: Iterable[str], joint: voting.Array) -> list[str]:
+    """How sure the vote's gain over its best member is, and what a public score would tell."""
+    best = max(members, key=lambda member: scores[member].mean())
+    everything = np.array([*scores.values(), joint])
+    if not np.isfinite(everything).all():
+        return []
+    return [f"vote over {best}: {statistics.compare(joint, scores[best])}", str(statistics.shake(everything))]
 
 
-def _psnr(submission: Submission, folder: Path, names: Sequence[str]) -> float:
+def _psnr(submission: Submission, folder: Path, validation: voting.Validation) -> voting.Array:
     base = submission.predictions / folder / "validation"
-    return _mean_psnr(submission, ((name, to_bytes(_prediction(submission, base / name))) for name in names))
+    pictures = ((name, to_bytes(validation.read(base, name))) for name in validation.names)
+    return np.array([submission.metric.psnr(picture, read_rgb(validation.truth / name)) for name, picture in pictures])
 
 
-def _vote_psnr(submission: Submission, names: Sequence[str], shares: Sequence[float]) -> float:
-    folders = [submission.predictions / member.folder / "validation" for member in submission.members]
-    votes = (vote([_prediction(submission, folder / name) for folder in folders], shares) for name in names)
-    return _mean_psnr(submission, zip(names, (quantize(picture, 8) for picture in votes), strict=True))
-
-
-def _bicubic_psnr(submission: Submission, names: Sequence[str]) -> float:
-    lows = submission.data / "train" / "lr"
-    return _mean_psnr(submission, ((name, bicubic(read_rgb(lows / name), submission.scale)) for name in names))
-
-
-def _mean_psnr(submission: Submission, pictures: Iterable[tuple[str, Bytes]]) -> float:
-    truth = submission.data / "train" / "hr"
-    return float(np.mean([submission.metric.psnr(picture, read_rgb(truth / name)) for name, picture in pictures]))
-
-
-def _prediction(submission: Submission, path: Path) -> Words:
-    picture = read_prediction(path)
-    truth = read_header(submission.data / "train" / "hr" / path.name)
-    if picture.shape[:2] != (truth.height, truth.width):
-        raise BadInput(
-            f"{path}: {picture.shape[1]}x{picture.shape[0]}, not {truth.width}x{truth.height}. Predict it again"
-        )
-    return picture
+def _bicubic_psnr(validation: voting.Validation) -> voting.Array:
+    pictures = ((name, bicubic(read_rgb(validation.low / name), validation.scale)) for name in validation.names)
+    return np.array([validation.metric.psnr(picture, read_rgb(validation.truth / name)) for name, picture in pictures])
 
 
 # ---- what is written -------------------------------------------------------------------------------------------------
 
 
-def _votes(folders: Sequence[Path], names: Sequence[str], shares: Sequence[float]) -> Iterator[tuple[str, Bytes]]:
+def _votes(
+    submission: Submission, names: Sequence[str], ballot: voting.Ballot, hidden: Hidden
+) -> Iterator[tuple[str, Bytes]]:
+    folders = [submission.predictions / member.folder / "test" for member in submission.members]
     with progress() as bar:
         for name in bar.track(names, description="vote"):
-            members = [read_prediction(folder / "test" / name) for folder in folders]
-            yield name, quantize(vote(members, shares), 8)
+            members = [read_prediction(folder / name) for folder in folders]
+            low = read_rgb(submission.data / "test" / "lr" / name)
+            if len(members) > 1:
+                hidden.add(name, members, low)
+            picture = quantize(ballot.join(members, low), 8)
+            del members  # before the next ones are read
+            yield name, picture
 
 
-def _manifest(submission: Submission, rows: Sequence[Row], shares: Sequence[float], pictures: int) -> Manifest:
-    scores = {row.name: row.psnr for row in rows}
+def _manifest(submission: Submission, known: Known) -> Manifest:
+    scores = {row.name: row.psnr for row in known.rows}
     members = [
-        _member(submission.predictions / member.folder, share, scores[str(member.folder)])
-        for member, share in zip(submission.members, shares, strict=True)
+        _member(submission.predictions / member.folder, float(share), scores[str(member.folder)])
+        for member, share in zip(submission.members, known.ballot.shares, strict=True)
     ]
     return Manifest(
         name=submission.name,
         format=submission.format,
         scale=submission.scale,
-        vote=WEIGHTED_MEAN,
+        vote=known.ballot.way,
         members=tuple(members),
         validation=ValidationNote(
             metric=submission.metric.definition(),
-            psnr=_finite(rows[-1].psnr),
-            pictures=pictures,
-            rows=tuple({**row._asdict(), "psnr": _finite(row.psnr)} for row in rows),
+            psnr=_finite(known.rows[-1].psnr),
+            pictures=len(known.joint),
+            rows=tuple({**row._asdict(), "psnr": _finite(row.psnr)} for row in known.rows),
         ),
+        expected=_expected(known.joint),
         commit=commit(),
         versions=versions(),
     )
+
+
+def _expected(scores: voting.Array) -> ExpectedNote | None:
+    """None where too few or perfect pictures tell nothing."""
+    if len(scores) < 2 or not np.isfinite(scores).all():
+        return None
+    mean, low, high = statistics.expect(scores)
+    return ExpectedNote(psnr=mean, low=low, high=high, level=statistics.CONFIDENCE)
 
 
 def _member(folder: Path, share: float, psnr: float) -> MemberNote:

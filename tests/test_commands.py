@@ -180,6 +180,16 @@ def test_predictions_without_truth_or_of_another_size_are_listed(contest, textur
     assert "extra.png: has no truth" in str(error.value) and "001.png: 96x92, its truth has 96x96" in str(error.value)
 
 
+def test_evaluate_says_how_sure_a_gain_over_other_predictions_is(members, tmp_path, capsys):
+    good, bad, truth = tmp_path / "members/good", tmp_path / "members/bad", tmp_path / "contest/train/hr"
+    evaluate([str(good / "validation"), str(truth), "--against", str(bad / "validation")])
+    said = capsys.readouterr().out
+    assert f"over {bad / 'validation'}: +3." in said and "better on 2, worse on 0 pictures" in said
+    (bad / "validation/001.png").unlink()
+    with pytest.raises(BadInput, match="not the pictures of"):
+        evaluate([str(good / "validation"), str(truth), "--against", str(bad / "validation")])
+
+
 # ---- vote and submit ------------------------------------------------------------------------------------------------
 
 

@@ -245,8 +245,9 @@ def go_on_under_strace(run: Path, last: int, *options: str) -> subprocess.Comple
     """The small run in a process whose system calls are watched, or made to fail."""
     if not shutil.which("strace"):
         pytest.skip("strace is not installed")
-    command = ["strace", "-f", "--seccomp-bpf", "-y", "-o", str(run.with_name("trace"))]
+    command = ["strace", "-f", "-y", "-o", str(run.with_name("trace"))]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*sys.path, "tests"]), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["OMP_NUM_THREADS"] = "1"  # as here: a state says with how many it was made
     done = subprocess.run(
         [*command, *options, sys.executable, "-c", GO_ON, str(run), str(last)],
         capture_output=True,
@@ -264,7 +265,8 @@ def go_on_under_strace(run: Path, last: int, *options: str) -> subprocess.Comple
 def test_death_and_errors_at_every_system_call(story, in_memory):
     calls = "mkdir,rmdir,write,fsync,/^rename,/^unlink"
     run = story.begin(in_memory / "run")
-    inside = go_on_under_strace(run, story.last, "-e", f"trace={calls}").stdout.splitlines()
+    quick = "--seccomp-bpf"  # only these calls are looked at; strace 6.1 then forgets to kill
+    inside = go_on_under_strace(run, story.last, quick, "-e", f"trace={calls}").stdout.splitlines()
     seen: Counter[str] = Counter()
     points, outside = [], []
     for line in (in_memory / "trace").read_text().splitlines():
@@ -279,7 +281,8 @@ def test_death_and_errors_at_every_system_call(story, in_memory):
     faults = [f"{name}:{fault}:when={number}" for name, number in points for fault in ("signal=SIGKILL", "error=EIO")]
     for fault in faults:
         run = story.begin(in_memory / "run")
-        done = go_on_under_strace(run, story.last, "-e", f"trace={calls}", "-e", f"inject={fault}")
+        how = ["-e", f"trace={calls}", "-e", f"inject={fault}", *([quick] if ":error=" in fault else [])]
+        done = go_on_under_strace(run, story.last, *how)
         assert done.returncode != 0, fault
         small_run.go_on(run, story.last)
         assert small_run.outcome(run) == story.outcome, fault

@@ -19,6 +19,7 @@ from competition.files import sha256
 from competition.images import read_prediction, read_rgb, write_png
 from competition.infer import main as infer
 from competition.judging import Evidence, judge, known_manifest
+from competition.judging.repeats import repeated
 from competition.manifest import read_manifest
 from competition.submit import main as submit
 from competition.verify import main as verify
@@ -346,3 +347,15 @@ def test_what_is_planted_among_the_real_test_pictures_is_named(real, tmp_path, k
         known = {"predictions": root / "network"} if spoilt.known == "predictions" else {}
         lines = findings(archive, root, **known)
     assert len(lines) == (spoilt.findings or 18) and any(spoilt.words in line for line in lines), lines
+
+
+def test_what_equals_itself_a_pixel_further_is_no_part_that_stands_twice():
+    generator = np.random.default_rng(0)
+    picture = generator.integers(0, 256, (256, 256, 3), np.uint8)
+    low = generator.integers(0, 256, (64, 64, 3), np.uint8)
+    for row in range(16, 80, 16):  # upright lines, each nine pixels long
+        picture[row - 1 : row + 8, :64] = picture[row, :64]
+    assert repeated(picture, low, 4) is None
+    picture[160:224, 160:224] = picture[80:144, 80:144]
+    found = repeated(picture, low, 4)
+    assert found and {found.first, found.second} == {(80, 80), (160, 160)}

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
@@ -131,6 +132,7 @@ _server.set_forkserver_preload(["competition.train", "torch._dynamo", "torch.uti
 
 def _child(act: Callable[..., object], arguments: tuple[object, ...], output: Path, told: dict[str, str]) -> None:
     os.setsid()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     multiprocessing.set_start_method(None, force=True)  # of the loader's workers: as in a process of the command line
     os.environ |= told | {"CUDA_VISIBLE_DEVICES": ""}
     with open(output, "ab") as file:
@@ -138,6 +140,14 @@ def _child(act: Callable[..., object], arguments: tuple[object, ...], output: Pa
         os.dup2(file.fileno(), 2)
     torch.set_num_threads(1)
     act(*arguments)
+
+
+def _end_with_parent() -> None:
+    """A test that is ended by force leaves no training behind."""
+    parent = multiprocessing.parent_process()
+    assert parent
+    parent.join()
+    os.killpg(0, signal.SIGKILL)
 
 
 def _train(*arguments: str) -> None:

@@ -87,8 +87,11 @@ def degrade(high: Picture, degradation: Degradation, rng: np.random.Generator, s
     return round_half_up(low) if degradation.jpeg is None else jpeg(round_half_up(low), degradation.jpeg)
 
 
-def make_clean(high: Picture, degradation: Degradation, scale: int) -> Field:
-    """The low picture before noise and JPEG, not rounded: float32 (H / scale, W / scale, 3) in about [0, 255]."""
+def make_clean(high: Values, degradation: Degradation, scale: int) -> Field:
+    """The low picture before noise and JPEG, not rounded: float32 (H / scale, W / scale, 3) in about [0, 255].
+
+    A high picture of floats cannot pass the median of 7 x 7.
+    """
     filtered = blur(filter_median(high, degradation.median).astype(np.float32), degradation.blur)
     low = reduce(filtered, degradation.resize, scale)
     return blur(filter_median(low, degradation.low_median), degradation.low_blur, degradation.low_window)

@@ -41,7 +41,7 @@ def repeated(picture: Bytes, low: Bytes, scale: int) -> Repeat | None:
         if count < _LEAST**2:
             break
         found = _extent([at for at, by in moves.items() if by == move], move)
-        if min(found.size) >= (_LEAST - 1) * _STEP and _differs(low, found, scale):
+        if min(found.size) >= (_LEAST - 1) * _STEP and _apart(found) and _differs(low, found, scale):
             return found
     return None
 
@@ -100,6 +100,11 @@ def _extent(places: list[tuple[int, int]], move: tuple[int, int]) -> Repeat:
     size = last - first + _WINDOW
     top, left = int(first[0]), int(first[1])
     return Repeat((top, left), (top + move[0], left + move[1]), (int(size[0]), int(size[1])))
+
+
+def _apart(found: Repeat) -> bool:
+    """Whether the two parts have no pixel in common: what equals itself a few pixels further is a drawn edge."""
+    return any(abs(found.second[axis] - found.first[axis]) >= found.size[axis] for axis in (0, 1))
 
 
 def _differs(low: Bytes, found: Repeat, scale: int) -> bool:
