@@ -12,6 +12,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 from competition.config import load
 from competition.experiment import Experiment
+from competition.preview import preview
 from competition.submit import Submission
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,6 +57,14 @@ def test_every_experiment_is_valid_short_explained_and_has_a_row(path):
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# ") and lines[0].endswith("?") and len(lines) <= 40
     assert f"[{path.stem}]({path.name})" in (ROOT / "configs/README.md").read_text()
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+def test_every_experiment_passes_a_dry_run(path):
+    """Of its network at full size and all it learns with, on patches small enough for a test."""
+    small = ["data.high_patch=24", "batch=6", "accumulate=1", "stages=[]"]
+    experiment = load(path, Experiment, small)
+    assert preview(experiment, 1).title.startswith(f"{path.stem}: {experiment.steps:,} steps, 1 x cpu")
 
 
 @pytest.mark.parametrize("path", SUBMISSIONS, ids=lambda path: path.name)
