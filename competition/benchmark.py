@@ -10,11 +10,11 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from rich.table import Table
-from torch import nn
 
 from competition.data.benchmarks import Benchmark, Range, find_benchmarks
 from competition.data.pairs import Pair
-from competition.ensemble import bicubic, enlarge
+from competition.engine import build_engine
+from competition.ensemble import bicubic, enlarge_by
 from competition.errors import ArgumentParser, UsageError, run_command
 from competition.images import Bytes, quantize, read_rgb, to_bytes, to_tensor
 from competition.memory import reuse_freed_memory
@@ -22,8 +22,10 @@ from competition.metrics import MetricConfig
 from competition.networks import choose
 from competition.progress import console, progress
 from competition.scoring import gain, psnr_and_ssim, write_csv
+from competition.tiling import Tiled
 
 HEADS = ("PSNR", "SSIM", "gain", "beats\nbicubic", "seconds\neach")
+_DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Row(NamedTuple):
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     if given.border is not None and given.border < 0:
         raise UsageError(f"--border: {given.border} is negative. Give 0 or a number of pixels")
     metric = MetricConfig(channel=given.metric, border=scale if given.border is None else given.border)
-    networks = {source: choose(source, scale).network for source in given.sources}
+    networks = {source: _tiled(source, scale) for source in given.sources}
     benchmarks = find_benchmarks(given.benchmarks, scale, _ranges(given.only))
     rows = score(networks, benchmarks, scale, metric)
     console.print(_table(rows, f"x{scale}, {metric.definition()}"))
@@ -63,15 +65,12 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def score(
-    networks: Mapping[str, nn.Module], benchmarks: Sequence[Benchmark], scale: int, metric: MetricConfig
+    networks: Mapping[str, Tiled], benchmarks: Sequence[Benchmark], scale: int, metric: MetricConfig
 ) -> list[Row]:
     """All methods on all pictures, sorted by set: bicubic, the networks, then what was published.
 
     What was published is of luma without a border as wide as the scale: with another metric it is left out.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    for network in networks.values():
-        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     published = metric == MetricConfig(channel="y", border=scale)
     rows: list[Row] = []
     with progress() as bar:
@@ -79,7 +78,7 @@ def score(
         for one in benchmarks:
             found: list[Row] = []
             for pair in one.pairs:
-                found += _measure(one.name, pair, networks, scale, metric, device)
+                found += _measure(one.name, pair, networks, scale, metric)
                 bar.advance(task)
             rows += sorted(found, key=lambda row: ["bicubic", *networks].index(row.method))
             if published:
@@ -87,21 +86,21 @@ def score(
     return rows
 
 
+def _tiled(source: str, scale: int) -> Tiled:
+    network = choose(source, scale).network.to(_DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Tiled(build_engine(network), network, scale, None)
+
+
 def _measure(
-    benchmark: str,
-    pair: Pair,
-    networks: Mapping[str, nn.Module],
-    scale: int,
-    metric: MetricConfig,
-    device: torch.device,
+    benchmark: str, pair: Pair, networks: Mapping[str, Tiled], scale: int, metric: MetricConfig
 ) -> Iterator[Row]:
     """One picture by bicubic and by every network."""
     low, truth, image = read_rgb(pair.low), read_rgb(pair.high), Path(pair.name).stem
     enlarged: dict[str, tuple[Bytes, float | None]] = {"bicubic": (bicubic(low, scale), None)}
-    for name, network in networks.items():
+    for name, tiled in networks.items():
         started = time.monotonic()
         # By way of 16 bits, as `infer` writes its predictions.
-        picture = to_bytes(quantize(enlarge(network, to_tensor(low).to(device), scale), 16))
+        picture = to_bytes(quantize(enlarge_by(tiled, to_tensor(low).to(_DEVICE)), 16))
         enlarged[name] = picture, time.monotonic() - started
     plain = metric.psnr(enlarged["bicubic"][0], truth)
     for name, (picture, seconds) in enlarged.items():
