@@ -19,8 +19,11 @@ PREVIOUS =
 DRY = no
 # A weights file to predict with instead of the run's best weights, such as runs/NAME/soup.safetensors.
 WEIGHTS = $(RUN)
-# Other runs: for the soup, where weights files will do too, and for the curves.
+# Other runs: for the soup and the benchmarks, where weights files will do too, and for the curves.
 ADD =
+# A folder of benchmark sets for evaluate, and of a set the pictures from one name to another: ONLY="urban100=061..070".
+BENCHMARKS =
+ONLY =
 # FIX=yes lets the audit write DATA/excluded.txt.
 FIX = no
 
@@ -86,8 +89,13 @@ infer: $(if $(filter no,$(TRAIN)),install,train)  ## predict: validation plainly
 	  --self-ensemble mean
 	$(INFER) --input $(DATA)/test/lr --output $(PREDICTIONS)/self_ensemble/test --self-ensemble mean
 
-evaluate: infer  ## per-picture table of the self-ensemble on the validation pictures
+evaluate: $(if $(BENCHMARKS),install,infer)  ## per-picture table of the validation pictures, or RUN and ADD on the sets of BENCHMARKS
+ifdef BENCHMARKS
+	$(BIN)/python -m competition.benchmark $(BENCHMARKS) $(WEIGHTS) $(ADD) $(if $(ONLY),--only $(ONLY)) \
+	  $(if $(filter command,$(origin SCALE)),--scale $(SCALE)) $(if $(wildcard $(RUN)/.),--csv $(RUN)/benchmarks.csv)
+else
 	$(BIN)/python -m competition.evaluate $(PREDICTIONS)/self_ensemble/validation $(DATA)/train/hr
+endif
 
 submit: infer  ## vote, write submissions/NAME/*.png and NAME.zip, print the table
 	$(BIN)/python -m competition.submit $(SUBMISSION) name=$(NAME) data=$(DATA) predictions=$(PREDICTIONS)

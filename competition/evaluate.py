@@ -1,7 +1,5 @@
 """Score a folder of predictions against the truth, picture by picture, with bicubic beside it."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,11 +10,11 @@ from rich.table import Table
 from competition import statistics
 from competition.ensemble import bicubic
 from competition.errors import ArgumentParser, BadInput, UsageError, run_command
-from competition.files import write_atomic
-from competition.images import Bytes, list_pictures, read_prediction, read_rgb, to_bytes
+from competition.images import list_pictures, read_prediction, read_rgb, to_bytes
 from competition.metrics import MetricConfig
 from competition.predictions import read_record
 from competition.progress import console, progress
+from competition.scoring import gain, psnr_and_ssim, size, write_csv
 
 
 class Row(NamedTuple):
@@ -59,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
             raise BadInput(f"{given.against}: not the pictures of {given.predictions}. Predict the same ones")
         _compare(str(given.against), [row.psnr for row in rows], [row.psnr for row in others])
     if given.csv:
-        write_atomic(given.csv, _csv(rows).encode())
+        write_csv(given.csv, Row._fields, rows)
 
 
 def evaluate(predictions: Path, truth: Path, metric: MetricConfig, low: Path | None = None) -> list[Row]:
@@ -92,18 +90,16 @@ def _score(
 ) -> Row:
     picture, truth = to_bytes(read_prediction(pictures[name])), read_rgb(truths[name])
     if picture.shape != truth.shape:
-        raise BadInput(f"{pictures[name]}: {_size(picture)}, its truth has {_size(truth)}. Predict it again")
-    if min(truth.shape[:2]) - 2 * metric.border < 11:
-        raise BadInput(f"{truths[name]}: {_size(truth)} leaves less than 11x11 pixels. Use a smaller --border")
-    psnr, ssim = metric.psnr(picture, truth), metric.ssim(picture, truth)
+        raise BadInput(f"{pictures[name]}: {size(picture)}, its truth has {size(truth)}. Predict it again")
+    psnr, ssim = psnr_and_ssim(picture, truth, metric, truths[name])
     if name not in lows:
         return Row(Path(name).stem, psnr, ssim, None, None)
     low = read_rgb(lows[name])
     scale = truth.shape[0] // low.shape[0]
     if (low.shape[0] * scale, low.shape[1] * scale) != truth.shape[:2]:
-        raise BadInput(f"{lows[name]}: {_size(low)} does not divide its truth ({_size(truth)}). Choose another --low")
+        raise BadInput(f"{lows[name]}: {size(low)} does not divide its truth ({size(truth)}). Choose another --low")
     plain = metric.psnr(bicubic(low, scale), truth)
-    return Row(Path(name).stem, psnr, ssim, plain, psnr - plain if psnr != plain else 0.0)
+    return Row(Path(name).stem, psnr, ssim, plain, gain(psnr, plain))
 
 
 def _compare(name: str, scores: Sequence[float], others: Sequence[float | None]) -> None:
@@ -111,10 +107,6 @@ def _compare(name: str, scores: Sequence[float], others: Sequence[float | None])
     known = np.array(others, np.float64)
     if np.isfinite(scores).all() and np.isfinite(known).all():
         console.print(f"over {name}: {statistics.compare(scores, known)}")
-
-
-def _size(picture: Bytes) -> str:
-    return f"{picture.shape[1]}x{picture.shape[0]}"
 
 
 def _table(rows: Sequence[Row], metric: MetricConfig) -> Table:
@@ -134,15 +126,6 @@ def _mean(values: Sequence[Any]) -> float | None:
 
 def _cell(value: float | None) -> str:
     return "" if value is None else f"{value:.4f}"
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Row._fields)
-    for row in rows:
-        writer.writerow([row.image, *(_cell(value) for value in row[1:])])
-    return text.getvalue()
 
 
 if __name__ == "__main__":

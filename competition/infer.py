@@ -1,4 +1,4 @@
-"""Enlarge a folder of pictures with a run, a weights file, pretrained weights or a plain enlarger."""
+"""Enlarge a folder of pictures with a run, a weights file, pretrained weights or plain bicubic."""
 
 import time
 from collections.abc import Mapping, Sequence

@@ -372,7 +372,21 @@ def test_shared_weights_are_half_as_large_and_predict_the_same_to_a_grey_level(c
 # ---- the command line -----------------------------------------------------------------------------------------------
 
 
-COMMANDS = ["train", "infer", "evaluate", "submit", "verify", "demo", "share", "soup", "export", "curves", "pretrained"]
+COMMANDS = [
+    "train",
+    "infer",
+    "evaluate",
+    "benchmark",
+    "submit",
+    "verify",
+    "demo",
+    "share",
+    "soup",
+    "export",
+    "curves",
+    "video",
+    "pretrained",
+]
 
 
 @pytest.mark.parametrize("module", COMMANDS)
@@ -394,6 +408,8 @@ def test_every_command_explains_itself(module):
         (("demo", "out", "--seed", "-1"), 2, "--seed: -1 is negative"),
         (("soup", "absent", "absent"), 4, "experiment.json: no such file"),
         (("export", "absent", "--output", "out"), 2, "absent: neither a file nor known weights"),
+        (("benchmark", "absent", "bicubic"), 3, "absent: no folder in it holds hr and lr_bicubic_x4"),
+        (("video", "frames", "absent.mp4", "out"), 3, "absent.mp4: no such file"),
         (("curves", "absent"), 4, "metrics.jsonl: no such file"),
     ],
 )

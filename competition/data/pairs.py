@@ -1,7 +1,7 @@
 """The contest's folder: pairs of low and high pictures by name, and what their names and headers show."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -33,9 +33,12 @@ def find_pairs(root: Path, scale: int) -> list[Pair]:
 
     Raises BadInput that lists every picture without partner, with an unusable header, or of the wrong size.
     """
-    excluded = read_exclusions(root / FILE_NAME)
-    folders = [root / "train" / "lr", root / "train" / "hr"]
-    lows, highs = _collect(lambda folder: list_pictures(folder, excluded), folders, [])
+    return match_pairs(root / "train" / "lr", root / "train" / "hr", scale, read_exclusions(root / FILE_NAME))
+
+
+def match_pairs(low: Path, high: Path, scale: int, excluded: Collection[str] = ()) -> list[Pair]:
+    """The pairs of two folders, sorted by name, without the `excluded` names; raises BadInput as `find_pairs` does."""
+    lows, highs = _collect(lambda folder: list_pictures(folder, excluded), [low, high], [])
     alone = [path for side, other in ((lows, highs), (highs, lows)) for name, path in side.items() if name not in other]
     faults = [f"{path}: has no partner of the same name on the other side. Add it or remove this one" for path in alone]
     pairs = [Pair(name, lows[name], highs[name]) for name in lows if name in highs]
