@@ -130,10 +130,10 @@ def _ranges(given: Sequence[str]) -> dict[str, Range]:
 def _table(rows: Sequence[Row], title: str) -> Table:
     """Means over each set, in dB; `beats bicubic` is the share of its pictures on which a method does."""
     table = Table(title=title, caption="* as published" if any(row.method.endswith("*") for row in rows) else None)
-    table.add_column("set", no_wrap=True)
-    table.add_column("method", no_wrap=True)
+    table.add_column("set", overflow="fold")
+    table.add_column("method", overflow="fold")
     for head in HEADS:
-        table.add_column(head, justify="right", no_wrap=True)
+        table.add_column(head, justify="right", min_width=len("+0.000"))  # a narrow terminal cuts no figure
     for benchmark, of_set in groupby(rows, key=lambda row: row.benchmark):
         for method, group in groupby(of_set, key=lambda row: row.method):
             scores = list(group)
