@@ -176,7 +176,7 @@ class Failing:
         return NEAREST(low)
 
 
-@pytest.mark.parametrize("mode", ["none", "mean", "trimmed"])
+@pytest.mark.parametrize("mode", ["none", "trimmed"])
 @pytest.mark.parametrize("tile", [0, 16, None])
 def test_memory_that_fails_at_any_call_gives_the_same_pictures_or_an_error(in_memory, mode, tile):
     pictures = write(in_memory / "in", (17, 9), (5, 7))
@@ -232,7 +232,7 @@ PRIMES = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67
 SIZES = st.integers(1, 70) | st.sampled_from(PRIMES)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SIZES, SIZES, st.sampled_from(MODES), st.sampled_from([None, 0, 7, 16]))
 def test_pictures_of_every_size_become_exactly_four_times_as_large_bit_for_bit(in_memory, height, width, mode, tile):
     shutil.rmtree(in_memory / "in", ignore_errors=True)
@@ -242,7 +242,7 @@ def test_pictures_of_every_size_become_exactly_four_times_as_large_bit_for_bit(i
     assert np.array_equal(read_prediction(in_memory / "out/0.png"), expected)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SIZES, SIZES)
 def test_bicubic_of_every_size_is_the_same_with_all_symmetries(in_memory, height, width):
     shutil.rmtree(in_memory / "in", ignore_errors=True)

@@ -205,9 +205,8 @@ def test_settings_that_do_not_go_together_are_refused(votes, overrides, words):
         submit([votes(only=lambda k: noise(k, 6)), *overrides])
 
 
-WEIGHTS = st.sampled_from(
-    [0, 1, 2.5, -1, -1e-300, 1e-320, 1e308, ".nan", ".inf", "-.inf", "1e400", "null", "true", "no"]
-)
+NO_WEIGHTS = (-1, -1e-300, ".nan", ".inf", "-.inf", "1e400", "null", "true", "no")
+WEIGHTS = st.sampled_from([0, 1, 2.5, 1e-320, 1e308]) | st.sampled_from(NO_WEIGHTS)
 
 
 @given(st.lists(WEIGHTS, min_size=2, max_size=2))
