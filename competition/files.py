@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import IO, Any, TypeVar
 
 from competition.errors import StorageError
 
@@ -188,24 +188,24 @@ def locked(folder: Path, waiting: Callable[[str], object] | None = None) -> Iter
     raises StorageError.
     """
     make_folder(folder)
-    with open(folder / ".lock", "a+") as file, _kept_from_children(file):
+    with open(folder / ".lock", "ab+", 0) as file, _kept_from_children(file):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            holder = file.read() or "another process"
+            holder = file.read().decode(errors="replace") or "another process"
             if waiting is None:
                 raise StorageError(f"{folder}: locked by {holder}. Wait until it has finished") from error
             waiting(holder)
             fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(f"pid {os.getpid()} on {platform.node()}")
-        file.flush()
+        with named(folder):
+            file.truncate(0)
+            file.write(f"pid {os.getpid()} on {platform.node()}".encode())
         yield
 
 
 @contextlib.contextmanager
-def _kept_from_children(file: TextIO) -> Iterator[None]:
+def _kept_from_children(file: IO[bytes]) -> Iterator[None]:
     """Close a file in processes forked meanwhile: a loader's worker that outlives a killed run would hold its lock."""
     _own_files.append(file)
     try:
@@ -219,5 +219,5 @@ def _close_own_files() -> None:
         file.close()
 
 
-_own_files: list[TextIO] = []
+_own_files: list[IO[bytes]] = []
 os.register_at_fork(after_in_child=_close_own_files)
