@@ -4,6 +4,7 @@ import hashlib
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from competition.files import named
 from competition.geometry import SYMMETRIES, apply_symmetry, invert_symmetry
 from competition.images import Bytes, quantize, to_bytes, to_tensor
 from competition.models.bicubic import Bicubic
@@ -46,7 +48,8 @@ def enlarge_by(
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         if self_ensemble == "none":
             return tiled(low)
-        with tempfile.TemporaryFile() as file:
+        needed = len(SYMMETRIES) * low.nbytes * tiled.scale**2
+        with named(Path(tempfile.gettempdir()), needed), tempfile.TemporaryFile() as file:
             for name, member in _members(tiled, low):
                 if observe:
                     observe(name, member)

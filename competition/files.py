@@ -8,9 +8,9 @@ import os
 import platform
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO, TypeVar
+from typing import IO, Any, TypeVar
 
 from competition.errors import StorageError
 
@@ -40,12 +40,38 @@ def write_atomic(path: Path, content: bytes) -> None:
         sync_folder(path.parent)
 
 
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Put a folder of these files, by name, in the place of an older one, whole or not at all.
+
+    Raises OSError that names `folder` when the disk refuses.
+    """
+    staged = folder.with_name(f".tmp_{folder.name}")
+    with undone(staged):
+        with named(folder, sum(map(len, contents.values()))):
+            delete(staged)  # of a killed process
+            on_disk("mkdir", staged, os.mkdir, staged)
+            for name, content in contents.items():
+                write_synced(staged / name, content)
+            sync_folder(staged)
+        if folder.exists():
+            remove_folder(folder)
+        with named(folder):
+            rename(staged, folder)
+            sync_folder(folder.parent)
+
+
 def write_synced(path: Path, content: bytes) -> None:
     """Write `content` to `path` and wait until the disk has it."""
+    write_parts(path, [content])
+
+
+def write_parts(path: Path, parts: Iterable[bytes]) -> None:
+    """Write `parts` to `path`, one after the other as they are made, and wait until the disk has them all."""
     with on_disk("create", path, open, path, "wb", 0) as file:
-        rest = memoryview(content)
-        while rest:  # the system may take less than it is given
-            rest = rest[on_disk("write", path, file.write, rest) :]
+        for part in parts:
+            rest = memoryview(part)
+            while rest:  # the system may take less than it is given
+                rest = rest[on_disk("write", path, file.write, rest) :]
         on_disk("fsync", path, os.fsync, file.fileno())
 
 
@@ -162,24 +188,24 @@ def locked(folder: Path, waiting: Callable[[str], object] | None = None) -> Iter
     raises StorageError.
     """
     make_folder(folder)
-    with open(folder / ".lock", "a+") as file, _kept_from_children(file):
+    with open(folder / ".lock", "ab+", 0) as file, _kept_from_children(file):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            holder = file.read() or "another process"
+            holder = file.read().decode(errors="replace") or "another process"
             if waiting is None:
                 raise StorageError(f"{folder}: locked by {holder}. Wait until it has finished") from error
             waiting(holder)
             fcntl.flock(file, fcntl.LOCK_EX)
-        file.truncate(0)
-        file.write(f"pid {os.getpid()} on {platform.node()}")
-        file.flush()
+        with named(folder):
+            file.truncate(0)
+            file.write(f"pid {os.getpid()} on {platform.node()}".encode())
         yield
 
 
 @contextlib.contextmanager
-def _kept_from_children(file: TextIO) -> Iterator[None]:
+def _kept_from_children(file: IO[bytes]) -> Iterator[None]:
     """Close a file in processes forked meanwhile: a loader's worker that outlives a killed run would hold its lock."""
     _own_files.append(file)
     try:
@@ -193,5 +219,5 @@ def _close_own_files() -> None:
         file.close()
 
 
-_own_files: list[TextIO] = []
+_own_files: list[IO[bytes]] = []
 os.register_at_fork(after_in_child=_close_own_files)

@@ -9,7 +9,7 @@ import numpy as np
 
 from competition import weighting
 from competition.agreement import Outlier, disagreement, distances, draw, gram, outliers
-from competition.files import make_folder, remove_folder, write_atomic
+from competition.files import write_folder
 from competition.images import Bytes, Words, encode_png
 from competition.metrics import MetricConfig
 from competition.parts import PARTS
@@ -38,12 +38,7 @@ class Hidden:
 
     def write(self, folder: Path) -> None:
         """A disagreement map of every picture as PNG, and report.json, in place of those of an earlier vote."""
-        if folder.exists():
-            remove_folder(folder)
-        make_folder(folder)
-        for name, content in self.maps.items():
-            write_atomic(folder / name, content)
-        write_atomic(folder / "report.json", json.dumps(self._report(), indent=1).encode())
+        write_folder(folder, self.maps | {"report.json": json.dumps(self._report(), indent=1).encode()})
 
     def diversity(self) -> Array:
         """Of the vote on each picture, in squared 8-bit levels."""

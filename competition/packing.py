@@ -1,11 +1,12 @@
 """A submission on disk: a folder of PNGs with its manifest, and beside it the file that is handed in."""
 
 import base64
+import contextlib
 import hashlib
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from competition import files
@@ -19,6 +20,7 @@ from competition.files import (
     sweep,
     sync_folder,
     undone,
+    write_parts,
     write_synced,
 )
 from competition.formats import Base64CsvConfig, CsvConfig, FormatConfig, PixelsCsvConfig, PngZipConfig
@@ -30,31 +32,37 @@ Sizes = Mapping[str, tuple[int, int]]
 _SUFFIXES = (".zip", ".csv")
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process packs into a folder, delete what killed ones left there, and keep others waiting."""
+    with locked(folder, lambda holder: console.print(f"{folder}: waits for {holder}, which packs")):
+        sweep(folder)
+        yield
+
+
 def pack(output: Path, pictures: Iterable[tuple[str, Bytes]], manifest: Manifest) -> Path:
     """Put uint8 (H, W, 3) pictures, by file name, and the manifest into OUTPUT/, and all pictures into one file beside.
 
     Returns the file: OUTPUT.zip or OUTPUT.csv, by the manifest's format. Everything is whole on disk before the old
-    submission makes room, and the file comes last: when there is one, it is whole and that of the folder. Only one
-    process at a time packs into a folder.
+    submission makes room, and the file comes last: when there is one, it is whole and that of the folder. To be called
+    `alone` in the folder that holds OUTPUT/.
     """
     parent = output.parent
     target = parent / f"{output.name}{manifest.format.suffix}"
     staged, staged_file = parent / f".tmp_{output.name}", parent / f".tmp_{target.name}"
-    with locked(parent, lambda holder: console.print(f"{parent}: waits for {holder}, which packs")):
-        sweep(parent)
-        with undone(staged), undone(staged_file):
-            _stage(output, staged, staged_file, pictures, manifest)
-            with named(output):
-                for suffix in _SUFFIXES:  # one of another format would be stale
-                    delete(parent / f"{output.name}{suffix}")
-                sync_folder(parent)
-            if output.exists():
-                remove_folder(output)
-            with named(output):
-                rename(staged, output)
-                sync_folder(parent)
-                rename(staged_file, target)
-                sync_folder(parent)
+    with undone(staged), undone(staged_file):
+        _stage(output, staged, staged_file, pictures, manifest)
+        with named(output):
+            for suffix in _SUFFIXES:  # one of another format would be stale
+                delete(parent / f"{output.name}{suffix}")
+            sync_folder(parent)
+        if output.exists():
+            remove_folder(output)
+        with named(output):
+            rename(staged, output)
+            sync_folder(parent)
+            rename(staged_file, target)
+            sync_folder(parent)
     return target
 
 
@@ -93,25 +101,35 @@ def _stage(output: Path, folder: Path, file: Path, pictures: Iterable[tuple[str,
     for name, pixels in pictures:
         write(folder / name, encode_png(pixels))
         notes[name] = note(pixels)
-    content = _encode(manifest.format, {name: folder / name for name in sorted(notes)})
-    write(file, content)
-    noted = FileNote(name=f"{output.name}{manifest.format.suffix}", sha256=hashlib.sha256(content).hexdigest())
+    written, digest = {name: folder / name for name in sorted(notes)}, hashlib.sha256()
+    with named(output, sum(path.stat().st_size for path in written.values())):
+        write_parts(file, _hashed(_encode(manifest.format, written), digest.update))
+    noted = FileNote(name=f"{output.name}{manifest.format.suffix}", sha256=digest.hexdigest())
     write(folder / MANIFEST, encode(manifest.model_copy(update={"pictures": notes, "file": noted})))
     with named(output):
         sync_folder(folder)
 
 
+def _hashed(parts: Iterable[bytes], update: Callable[[bytes], object]) -> Iterator[bytes]:
+    for part in parts:
+        update(part)
+        yield part
+
+
 # ---- formats --------------------------------------------------------------------------------------------------------
 
+_NUMERALS = [str(value).encode() for value in range(256)]
 
-def _encode(wanted: FormatConfig, pictures: Mapping[str, Path]) -> bytes:
+
+def _encode(wanted: FormatConfig, pictures: Mapping[str, Path]) -> Iterator[bytes]:
+    """The parts of the file; of a CSV, which may be much larger than its pictures, one row at a time."""
     match wanted:
         case PngZipConfig():
-            return _zip(pictures)
+            return iter([_zip(pictures)])
         case Base64CsvConfig():
             return _csv(wanted, pictures, lambda path: base64.b64encode(path.read_bytes()))
         case PixelsCsvConfig():
-            return _csv(wanted, pictures, lambda path: " ".join(map(str, read_rgb(path).ravel().tolist())).encode())
+            return _csv(wanted, pictures, _values)
 
 
 def _zip(pictures: Mapping[str, Path]) -> bytes:
@@ -126,7 +144,12 @@ def _zip(pictures: Mapping[str, Path]) -> bytes:
     return buffer.getvalue()
 
 
-def _csv(wanted: CsvConfig, pictures: Mapping[str, Path], cell: Callable[[Path], bytes]) -> bytes:
-    rows = ((wanted.label(name).encode(), cell(path)) for name, path in pictures.items())
-    header = tuple(column.encode() for column in wanted.columns)
-    return b"".join(b",".join(row) + b"\n" for row in [header, *rows])
+def _csv(wanted: CsvConfig, pictures: Mapping[str, Path], cell: Callable[[Path], bytes]) -> Iterator[bytes]:
+    yield ",".join(wanted.columns).encode() + b"\n"
+    for name, path in pictures.items():
+        yield wanted.label(name).encode() + b"," + cell(path) + b"\n"
+
+
+def _values(path: Path) -> bytes:
+    """The values of a picture as text, row by row, pixel by pixel, red green blue."""
+    return b" ".join(map(_NUMERALS.__getitem__, read_rgb(path).tobytes()))

@@ -15,11 +15,11 @@ from competition.errors import ArgumentParser, BadInput, run_command
 from competition.files import sha256
 from competition.formats import FormatConfig, PngZipConfig
 from competition.hidden import Hidden
-from competition.images import Bytes, list_pictures, quantize, read_header, read_prediction, read_rgb, to_bytes
+from competition.images import Bytes, Words, list_pictures, quantize, read_header, read_prediction, read_rgb, to_bytes
 from competition.judging import Evidence, conclude, judge
 from competition.manifest import MANIFEST, ExpectedNote, Manifest, MemberNote, ValidationNote
 from competition.metrics import MetricConfig
-from competition.packing import faults_of, pack
+from competition.packing import alone, faults_of, pack
 from competition.parts import Kind
 from competition.predictions import read_record, seconds
 from competition.progress import console, progress
@@ -65,9 +65,10 @@ class Submission(Config):
 
     @model_validator(mode="after")
     def _each_member_once(self) -> "Submission":
-        folders = [member.folder for member in self.members]
-        if len(set(folders)) < len(folders):
-            raise ValueError("a member is listed twice")
+        places = [(self.predictions / member.folder).resolve() for member in self.members]
+        for number, place in enumerate(places):
+            if place in places[:number]:
+                raise ValueError(f"members: {self.members[number].folder} is listed twice")
         return self
 
     @model_validator(mode="after")
@@ -108,17 +109,19 @@ def submit(submission: Submission) -> list[Row]:
     sizes = _expected_sizes(submission)
     folders = [submission.predictions / member.folder for member in submission.members]
     faults = [line for folder in folders for line in faults_of(folder / "test", sizes, depths=(8, 16))]
-    if faults:
+    if faults or (faults := _copies(folders, list(sizes))):
         raise BadInput(*faults)
     names = _validation_names([*folders, *(submission.predictions / folder for folder in submission.compare)])
     known = _score(submission, names)
     hidden = Hidden(known.ballot, submission.metric)
     output = submission.submissions / submission.name
-    file = pack(output, _votes(submission, list(sizes), known.ballot, hidden), _manifest(submission, known))
-    verdict = judge(file, submission.data / "test" / "lr", submission.scale, Evidence(manifest=output / MANIFEST))
-    conclude(verdict, content_counts=False)
+    with alone(output.parent):  # to the end: another one's submission shall not be judged in place of this one
+        file = pack(output, _votes(submission, list(sizes), known.ballot, hidden), _manifest(submission, known))
+        verdict = judge(file, submission.data / "test" / "lr", submission.scale, Evidence(manifest=output / MANIFEST))
+        conclude(verdict, content_counts=False)
+        if hidden.maps:
+            hidden.write(output.with_name(f"{output.name}_disagreement"))
     if hidden.maps:
-        hidden.write(output.with_name(f"{output.name}_disagreement"))
         console.print("\n".join(hidden.lines(known.grams, [str(member.folder) for member in submission.members])))
     console.print(f"{output}: {len(sizes)} pictures, {file}; read back and checked")
     return known.rows
@@ -145,6 +148,20 @@ def _expected_sizes(submission: Submission) -> dict[str, tuple[int, int]]:
     headers = {name: read_header(path) for name, path in list_pictures(submission.data / "test" / "lr").items()}
     scale = submission.scale
     return {name: (header.width * scale, header.height * scale) for name, header in headers.items()}
+
+
+def _copies(folders: Sequence[Path], names: Sequence[str]) -> list[str]:
+    """A line for every member that predicted, pixel by pixel, what one before it did: it would vote twice."""
+    return [
+        f"{second / 'test'}: holds the predictions of {first / 'test'}, which would vote twice. Leave one of them out"
+        for number, second in enumerate(folders)
+        for first in folders[:number]
+        if all(np.array_equal(_test(first, name), _test(second, name)) for name in names)
+    ]
+
+
+def _test(folder: Path, name: str) -> Words:
+    return read_prediction(folder / "test" / name)
 
 
 def _validation_names(folders: Sequence[Path]) -> list[str]:
@@ -229,10 +246,10 @@ def _bicubic_psnr(validation: voting.Validation) -> voting.Array:
 def _votes(
     submission: Submission, names: Sequence[str], ballot: voting.Ballot, hidden: Hidden
 ) -> Iterator[tuple[str, Bytes]]:
-    folders = [submission.predictions / member.folder / "test" for member in submission.members]
+    folders = [submission.predictions / member.folder for member in submission.members]
     with progress() as bar:
         for name in bar.track(names, description="vote"):
-            members = [read_prediction(folder / name) for folder in folders]
+            members = [_test(folder, name) for folder in folders]
             low = read_rgb(submission.data / "test" / "lr" / name)
             if len(members) > 1:
                 hidden.add(name, members, low)

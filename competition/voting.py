@@ -114,6 +114,7 @@ def elect(scheme: Scheme, kind: Kind, evidence: Evidence, given: Sequence[float 
         if None in given or not sum(weight or 0 for weight in given):
             raise UsageError("members: weights is `given`, but a weight is missing or all are 0. Write them down")
         weights = np.array([given], np.float64)
+        weights /= weights.max()  # so that no sum of them is too large
         return Ballot(weights / math.fsum(weights[0])), []
     if scheme == "uniform" or grams.shape[2] == 1:
         return Ballot(weighting.uniform(grams.sum(1, keepdims=True))), []

@@ -13,6 +13,7 @@ from types import FrameType
 
 import drawn
 import pytest
+import small_disks
 import torch
 
 from competition.images import Bytes
@@ -24,6 +25,15 @@ Contest = Callable[..., Path]
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _keep_signal_handlers() -> Iterator[None]:
+    """Commands called in this process set their own."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +71,13 @@ def in_memory(tmp_path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(dir=memory) as folder:
         yield Path(folder)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[small_disks.Disk]:
+    """A disk of a size that can be chosen and changed; tests are skipped where none can be made."""
+    with small_disks.small_disk(tmp_path / "disk") as mount:
+        yield mount
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -56,14 +55,6 @@ class Story(NamedTuple):
         assert (sha256(best) in self.bests(changes)) if best.exists() else changes < self.best[0][0]
         small_run.go_on(run, self.last)
         assert small_run.outcome(run) == self.outcome
-
-
-@pytest.fixture(autouse=True)
-def _keep_signal_handlers():
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
 
 
 # One save with its retention, and the best weights after it; or a whole run, the making of its folders included.

@@ -1,69 +1,18 @@
 """Disks and limits of every size: what was saved stays, the run ends with status 5 and says how much room it needs."""
 
-import contextlib
 import re
-import resource
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import small_run
 import tiny_run
+from small_disks import ends, files_up_to
 
 from competition import checkpoints
-from competition.errors import run_command
 from competition.train import main as train
-
-Disk = Callable[[int], Path]
-
-
-@pytest.fixture(autouse=True)
-def _keep_signal_handlers():
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture
-def disk(tmp_path) -> Iterator[Disk]:
-    """disk(kilobytes): an empty disk in memory of this size, or the same with its content and another size."""
-    place = tmp_path / "disk"
-
-    def mount(kilobytes: int, again: bool = False) -> Path:
-        place.mkdir(exist_ok=True)
-        options = f"{'remount,' if again else ''}size={kilobytes}k"
-        command = ["mount", "-t", "tmpfs", "-o", options, "none", str(place)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"disks of given sizes cannot be made here: {done.stderr.strip()}")
-        return place
-
-    yield mount
-    while place.is_mount():
-        subprocess.run(["umount", str(place)], check=True)
-
-
-def ends(main: Callable[..., object], capsys) -> tuple[int, str]:
-    """The exit status of a command, and its last line on stderr."""
-    with pytest.raises(SystemExit) as ending:
-        run_command(main)
-    return int(ending.value.code or 0), capsys.readouterr().err.rpartition("error: ")[2].strip()
-
-
-@contextlib.contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """As `ulimit -f`: no file may grow beyond so many bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture

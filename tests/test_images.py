@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from peak_memory import forget_peak_memory, peak_memory
 from picture_files import as_nobody, chunk, chunks_of, exif, header_png, png_of, saved, with_chunk
 from PIL import Image
 
@@ -365,19 +366,6 @@ def test_sixteen_bits_are_refused_where_bytes_are_wanted_and_read_as_predictions
 
 
 # ---- bombs ----------------------------------------------------------------------------------------------------------
-
-
-def peak_memory() -> int:
-    """Largest resident size in kB since `forget_peak_memory`."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0])
-
-
-def forget_peak_memory() -> None:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pytest.skip("the peak of memory can only be measured on Linux")
 
 
 @READERS

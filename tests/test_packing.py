@@ -13,7 +13,7 @@ from competition.files import sha256
 from competition.formats import Base64CsvConfig, FormatConfig, PixelsCsvConfig, PngZipConfig
 from competition.images import read_rgb
 from competition.manifest import MANIFEST, Manifest, ValidationNote, note, read_manifest
-from competition.packing import pack
+from competition.packing import alone, pack
 
 FORMS: dict[str, FormatConfig] = {form.name: form for form in (PngZipConfig(), Base64CsvConfig(), PixelsCsvConfig())}
 OLD, NEW = ({f"{name}.png": drawn.texture(seed + name, 16, 24) for name in range(2)} for seed in (0, 10))
@@ -24,7 +24,8 @@ def packed(folder: Path, pictures=NEW, form: FormatConfig = FORMS["png_zip"]) ->
     manifest = Manifest(
         name="ours", format=form, scale=4, vote="", members=(), validation=validation, commit=None, versions={}
     )
-    return pack(folder / "ours", pictures.items(), manifest)
+    with alone(folder):
+        return pack(folder / "ours", pictures.items(), manifest)
 
 
 def whole(folder: Path) -> dict[str, object] | None:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import shutil
+import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import drawn
 import numpy as np
 import planted
 import pytest
+from peak_memory import forget_peak_memory, peak_memory
 
 from competition.errors import BadInput
 from competition.files import sha256
@@ -224,15 +226,108 @@ def test_a_zip_that_lists_very_many_entries_is_refused_before_they_are_read(plac
     assert "many.zip: lists entries in 1,4" in line
 
 
-def test_a_zip64_that_lists_very_many_entries_is_refused_too(place, tmp_path):
-    archive = planted.write(tmp_path / "large.zip", [("20.png", b"")])
+def _end_of(archive: Path) -> tuple[bytes, int]:
     content = archive.read_bytes()
-    end = content.rfind(b"PK\5\6")
+    return content, content.rfind(b"PK\5\6")
+
+
+def test_a_zip64_that_claims_a_list_longer_than_itself_is_refused(place, tmp_path):
+    archive = planted.write(tmp_path / "large.zip", [("20.png", b"")])
+    content, end = _end_of(archive)
     record = b"PK\6\6" + (44).to_bytes(8, "little") + bytes(28) + (2**40).to_bytes(8, "little") + bytes(8)
     locator = b"PK\6\7" + bytes(16)
     archive.write_bytes(content[:end] + record + locator + content[end:])
     (line,) = findings(archive, place)
-    assert f"lists entries in {2**40:,} bytes" in line
+    assert "large.zip: damaged zip" in line or f"lists entries in {2**40:,} bytes" in line
+
+
+@pytest.mark.parametrize("way", ["plainly", "behind a zip64 record that is none", "behind a comment"])
+def test_a_million_entries_are_refused_before_they_are_read(place, tmp_path, way):
+    archive = planted.write(tmp_path / "million.zip", [("20.png", b"")])
+    content, end = _end_of(archive)
+    begin = content.find(b"PK\1\2")
+    entries = content[begin:end] * 1_000_000
+    size = len(entries).to_bytes(4, "little")
+    last = content[end : end + 12] + size + content[end + 16 : end + 20]
+    between = bytes(56) + b"PK\6\7" + bytes(16) if way.startswith("behind a zip64") else b""
+    comment = b"\4\0PK\5\6" if way == "behind a comment" else b"\0\0"
+    archive.write_bytes(content[:begin] + entries + between + last + comment)
+    forget_peak_memory()
+    before = peak_memory()
+    (line,) = findings(archive, place)
+    assert "million.zip: " in line and peak_memory() - before < 50_000
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_bomb_packed_so_that_it_unpacks_all_at_once_is_refused_before(place, good, tmp_path, method):
+    archive = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(archive, "w", method) as target:
+        for name, content in good.entries(_1=bytes(100_000_000)):
+            compressed = zipfile.ZIP_STORED if name != NAMES[1] else method
+            target.writestr(name, content, compressed)
+    content = archive.read_bytes()
+    archive.write_bytes(content.replace((100_000_000).to_bytes(4, "little"), (1000).to_bytes(4, "little")))
+    forget_peak_memory()
+    before = peak_memory()
+    (line,) = findings(archive, place)
+    assert "bomb.zip/21.png: is packed by method" in line and peak_memory() - before < 50_000
+
+
+def _entry(name: str, mode: int = 0) -> zipfile.ZipInfo:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    return info
+
+
+HOSTILE_NAMES = {
+    "up": ("../21.png", "leads out of the folder"),
+    "up and up": ("../../../../etc/cron.d/21.png", "leads out of the folder"),
+    "up from within": ("a/../../21.png", "leads out of the folder"),
+    "absolute": ("/tmp/21.png", "leads out of the folder"),
+    "up on Windows": ("..\\21.png", "is no picture of this contest"),
+    "drive on Windows": ("C:\\21.png", "is no picture of this contest"),
+    "in capitals": ("21.PNG", "is there twice, as 21.png"),
+    "the same": ("21.png", "is there twice, as 21.png"),
+    "in a folder": ("./a/21.png", "is there twice, as 21.png"),
+    "NUL": ("21.png\0.exe", "is no picture of this contest"),
+    "newline": ("21\n.png", "is no picture of this contest"),
+    "very long": ("2" * 60_000 + ".png", "is no picture of this contest"),
+    "nothing": ("", "is no picture of this contest"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("kind", HOSTILE_NAMES)
+def test_a_hostile_name_beside_good_ones_is_told_and_nothing_is_written(place, good, tmp_path, kind):
+    name, words = HOSTILE_NAMES[kind]
+    stand_in = "@" * len(name) if "\0" in name else name
+    archive = tmp_path / "in/hostile.zip"
+    archive.parent.mkdir()
+    with zipfile.ZipFile(archive, "w") as target:
+        for entry, content in [*good.entries(), (stand_in, b"hostile")]:
+            target.writestr(_entry(entry), content)
+    if stand_in != name:  # zipfile would not write it
+        archive.write_bytes(archive.read_bytes().replace(stand_in.encode(), name.encode()))
+    (line,) = findings(archive, place)
+    assert words in line and line.isprintable()
+    assert [path.name for path in tmp_path.rglob("*")] == ["in", "hostile.zip"]
+
+
+@pytest.mark.parametrize("kind", ["S_IFLNK", "S_IFCHR", "S_IFBLK", "S_IFIFO", "S_IFSOCK", "S_IFDIR"])
+def test_what_a_zip_holds_as_another_kind_than_a_file_is_named(place, good, tmp_path, kind):
+    archive = tmp_path / "special.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for name, content in good.entries():
+            target.writestr(_entry(name, getattr(stat, kind) | 0o644 if name == NAMES[2] else 0), content)
+    assert findings(archive, place) == [f"error: {archive}/22.png: is a link or device. Zip the picture itself"]
+
+
+def test_a_zip_within_itself_is_never_unpacked(place, good, tmp_path):
+    inner = planted.zipped(good.entries())
+    for _ in range(20):
+        inner = planted.zipped([(name, inner) for name in NAMES[:1]])
+    (first, *others) = findings(planted.write(tmp_path / "nested.zip", inner), place)
+    assert "20.png: is a zip archive inside" in first and len(others) == len(NAMES) - 1
 
 
 @pytest.mark.usefixtures("deadline")

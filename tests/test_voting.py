@@ -1,6 +1,7 @@
 """Votes of members' folders: fitted weights, parts, back-projection, and what the hidden pictures tell."""
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from drawn import texture
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from competition import weighting
@@ -16,7 +17,7 @@ from competition.agreement import disagreement, distances, gram, outliers
 from competition.backprojection import corrections
 from competition.data.degrade import Degradation, make_clean
 from competition.ensemble import vote
-from competition.errors import UsageError
+from competition.errors import BadInput, UsageError
 from competition.images import read_prediction, read_rgb, to_bytes, write_png
 from competition.metrics import MetricConfig
 from competition.parts import PARTS, join
@@ -202,6 +203,90 @@ def test_bands_are_weighed_apart_where_members_are_good_in_different_ones(votes,
 def test_settings_that_do_not_go_together_are_refused(votes, overrides, words):
     with pytest.raises(UsageError, match=words):
         submit([votes(only=lambda k: noise(k, 6)), *overrides])
+
+
+NO_WEIGHTS = (-1, -1e-300, ".nan", ".inf", "-.inf", "1e400", "null", "true", "no")
+WEIGHTS = st.sampled_from([0, 1, 2.5, 1e-320, 1e308]) | st.sampled_from(NO_WEIGHTS)
+
+
+@given(st.lists(WEIGHTS, min_size=2, max_size=2))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_weights_of_every_kind_vote_or_are_refused_in_lines(two, tmp_path, weights):
+    config, levels = two
+    members = ", ".join(f"{{folder: m{number}, weight: {weight}}}" for number, weight in enumerate(weights))
+    usable = [weight for weight in weights if weight not in NO_WEIGHTS]
+    shutil.rmtree(tmp_path / "submissions", ignore_errors=True)
+    if len(usable) < 2 or not any(usable):
+        with pytest.raises(UsageError) as error:
+            submit([config, "weights=given", f"members=[{members}]"])
+        assert all(": " in line and ". " in line and line.isprintable() for line in error.value.lines)
+        assert not (tmp_path / "submissions").exists()
+        return
+    submit([config, "weights=given", f"members=[{members}]"])
+    shares = np.array(weights) / max(weights)
+    shares /= shares.sum()
+    assert [table(tmp_path)[f"m{number}"]["weight"] for number in range(2)] == pytest.approx(list(shares))
+    assert table(tmp_path)["vote"]["weight"] == pytest.approx(1)
+    joined = sum(share * level for share, level in zip(shares, levels, strict=True))
+    found = read_rgb(tmp_path / "submissions/joint/005.png")
+    assert np.abs(found - joined.clip(0, 255)).max() <= 0.5 + 1 / 257
+
+
+@pytest.fixture
+def two(votes, tmp_path) -> tuple[str, list[np.ndarray]]:
+    """The YAML of two members, and their predictions of the first test picture in 8-bit levels."""
+    config = votes(m0=lambda k: noise(k, 6), m1=lambda k: noise(100 + k, 7))
+    for path in [*tmp_path.glob("members/*/validation/00[1234].png"), *tmp_path.glob("members/*/test/00[67].png")]:
+        path.unlink()
+    for name in ("006", "007"):
+        (tmp_path / f"contest/test/lr/{name}.png").unlink()
+    return config, [read_prediction(tmp_path / f"members/m{number}/test/005.png") / 257 for number in range(2)]
+
+
+def test_the_weights_are_printed(two, capsys):
+    submit([two[0], "weights=given", "members=[{folder: m0, weight: 3}, {folder: m1, weight: 1}]"])
+    said = capsys.readouterr().out
+    assert all(any(name in row and share in row for row in said.splitlines()) for name, share in SHARES.items())
+
+
+SHARES = {"m0": "0.7500", "m1": "0.2500", "vote": "1.0000"}
+
+
+@pytest.mark.parametrize("again", ["m0", "./m0", "m1/../m0", "linked", "{members}/m0"])
+def test_a_member_that_is_listed_twice_by_any_name_is_refused(two, tmp_path, again):
+    (tmp_path / "members/linked").symlink_to("m0")
+    again = again.format(members=tmp_path / "members")
+    with pytest.raises(UsageError, match="is listed twice"):
+        submit([two[0], f"members=[{{folder: m0}}, {{folder: {again}}}]"])
+    assert not (tmp_path / "submissions").exists()
+
+
+def test_a_copy_of_a_member_is_refused_and_one_that_differs_in_a_value_is_not(two, tmp_path):
+    shutil.copytree(tmp_path / "members/m0", tmp_path / "members/m2")
+    picture = read_prediction(tmp_path / "members/m0/test/005.png")
+    (tmp_path / "members/m2/test/005.png").write_bytes(cv2.imencode(".png", picture[..., ::-1])[1].tobytes())
+    line = [two[0], "weights=uniform", "members=[{folder: m0}, {folder: m1}, {folder: m2}]"]
+    with pytest.raises(BadInput) as error:
+        submit(line)
+    members = tmp_path / "members"
+    assert error.value.lines == (
+        f"{members}/m2/test: holds the predictions of {members}/m0/test, which would vote twice. Leave one of them out",
+    )
+    picture[0, 0, 0] ^= 1
+    write_png(tmp_path / "members/m2/test/005.png", picture)
+    submit(line)
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+@pytest.mark.parametrize("shape", [(192, 192, 3), (48, 48, 3), (96, 95, 3)])
+def test_a_member_of_another_scale_or_size_is_refused_in_one_line(two, tmp_path, part, shape):
+    name = {"test": "005.png", "validation": "000.png"}[part]
+    write_png(tmp_path / "members/m1" / part / name, np.zeros(shape, np.uint16))
+    with pytest.raises(BadInput) as error:
+        submit([two[0]])
+    (line,) = error.value.lines
+    assert line.startswith(f"{tmp_path}/members/m1/{part}/{name}: {shape[1]}x{shape[0]}, ") and "96x96" in line
+    assert not (tmp_path / "submissions").exists()
 
 
 # ---- hidden pictures ------------------------------------------------------------------------------------------------

@@ -127,7 +127,9 @@ def fork_each(act: Callable[..., object], arguments: tuple[object, ...], output:
 
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["competition.train", "torch._dynamo", "torch.utils.tensorboard", "PIL.Image"])
+_server.set_forkserver_preload(
+    ["competition.train", "competition.submit", "torch._dynamo", "torch.utils.tensorboard", "PIL.Image"]
+)
 
 
 def _child(act: Callable[..., object], arguments: tuple[object, ...], output: Path, told: dict[str, str]) -> None:
