@@ -372,7 +372,20 @@ def test_shared_weights_are_half_as_large_and_predict_the_same_to_a_grey_level(c
 # ---- the command line -----------------------------------------------------------------------------------------------
 
 
-COMMANDS = ["train", "infer", "evaluate", "submit", "verify", "demo", "share", "soup", "export", "curves", "pretrained"]
+COMMANDS = [
+    "train",
+    "infer",
+    "evaluate",
+    "submit",
+    "verify",
+    "demo",
+    "share",
+    "soup",
+    "export",
+    "curves",
+    "study",
+    "pretrained",
+]
 
 
 @pytest.mark.parametrize("module", COMMANDS)
@@ -395,6 +408,7 @@ def test_every_command_explains_itself(module):
         (("soup", "absent", "absent"), 4, "experiment.json: no such file"),
         (("export", "absent", "--output", "out"), 2, "absent: neither a file nor known weights"),
         (("curves", "absent"), 4, "metrics.jsonl: no such file"),
+        (("study", "absent.yaml"), 2, "absent.yaml: no such file"),
     ],
 )
 def test_a_fault_is_one_line_and_an_exit_code(tmp_path, arguments, code, words):
