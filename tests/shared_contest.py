@@ -1,6 +1,7 @@
 """Lay out the photographs of the shared data folder as a contest: python tests/shared_contest.py SHARED OUTPUT [KIND].
 
-Training pairs are urban100 001-060, validation pairs 061-070; with KIND `all`, bsd100 001-080 and 081-100 too; with
+Training pairs are urban100 001-060, validation pairs 061-070; with KIND `quick` only 061-064; with KIND `all`,
+bsd100 001-080 and 081-100 too; with
 KIND `various` also set5 as validation, and low pictures that are made anew in various ways, a picture each.
 The test pictures are the 18 of the real contest. Pictures are linked, not copied.
 """
@@ -13,7 +14,7 @@ import numpy as np
 from competition.data.degrade import Degradation, degrade
 from competition.images import read_rgb, write_png
 
-SETS = {"": {"urban100": (70, 10)}, "all": {"urban100": (70, 10), "bsd100": (100, 20)}}
+SETS = {"": {"urban100": (70, 10)}, "quick": {"urban100": (64, 4)}, "all": {"urban100": (70, 10), "bsd100": (100, 20)}}
 SETS["various"] = SETS["all"] | {"set5": (5, 5)}
 
 

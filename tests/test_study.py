@@ -111,7 +111,7 @@ def test_a_fault_of_the_pictures_ends_the_study_and_its_trial_is_trained_once_it
     picture = tmp_path / "contest/train/hr/000.png"
     content = picture.read_bytes()
     picture.write_bytes(content[:-20])
-    with pytest.raises(BadInput, match="000.png: truncated"):
+    with pytest.raises(BadInput, match=r"000\.png: truncated"):
         study([str(path)])
     picture.write_bytes(content)
     study([str(path)])
@@ -218,7 +218,7 @@ def test_what_cannot_be_tried_is_one_line_and_nothing_begins(tmp_path, text):
 )
 def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_path, url):
     path = write_study(tmp_path, f"storage: {url}", seed=[1])
-    with pytest.raises(UsageError, match="storage: .* cannot be opened") as error:
+    with pytest.raises(UsageError, match=r"storage: .* cannot be opened") as error:
         study([str(path)])
     assert len(error.value.lines) == 1 and "secret" not in str(error.value)
 
