@@ -282,8 +282,10 @@ def _load(path: Path, training: Training) -> None:
     weights.load_state(training.model, content.weights, str(path))
     weights.load_state(training.ema, content.ema, str(path))
     state: dict[int, dict[str, Tensor]] = {}
-    for index, (name, parameter) in enumerate(training.model.named_parameters()):
-        keys = [key for key in saved if key.rpartition(".")[0] == name]
+    names = {parameter: name for name, parameter in training.model.named_parameters()}
+    parameters = (parameter for group in training.optimizer.param_groups for parameter in group["params"])
+    for index, parameter in enumerate(parameters):
+        keys = [key for key in saved if key.rpartition(".")[0] == names[parameter]]
         state[index] = {key.rpartition(".")[2]: _in_layout_of(parameter, saved[key]) for key in keys}
     groups = training.optimizer.state_dict()["param_groups"]
     training.optimizer.load_state_dict({"state": state, "param_groups": groups})

@@ -1,4 +1,4 @@
-"""Enlarge a folder of pictures with a run, a weights file, pretrained weights or plain bicubic."""
+"""Enlarge a folder of pictures with a run, a weights file, pretrained weights or a plain enlarger."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from competition.errors import ArgumentParser, BadInput, CompetitionError, Numer
 from competition.files import sha256
 from competition.images import list_pictures, quantize, read_rgb, to_tensor, write_png
 from competition.memory import reuse_freed_memory
-from competition.networks import choose
+from competition.networks import PLAIN, choose
 from competition.predictions import Record, read_record, write_record
 from competition.progress import console, progress
 from competition.provenance import commit
@@ -30,12 +30,14 @@ class Upscaler(NamedTuple):
 
 def main(arguments: Sequence[str]) -> None:
     """The command line: SOURCE --input DIR --output DIR."""
+    plain = ", ".join(PLAIN)
     parser = ArgumentParser(prog="python -m competition.infer", description=__doc__ or "")
-    parser.add_argument("source", help="run folder, weights file, name of pretrained weights, or bicubic")
+    parser.add_argument("source", help=f"run folder, weights file, name of pretrained weights, or {plain}")
     parser.add_argument("--input", type=Path, required=True, help="folder of 8-bit RGB PNGs")
     parser.add_argument("--output", type=Path, required=True, help="folder for 16-bit PNGs of the same names")
     parser.add_argument("--self-ensemble", choices=get_args(SelfEnsemble), default="none", help="default: none")
     parser.add_argument("--names", type=Path, help="text file that lists the pictures to enlarge, one name a line")
+    parser.add_argument("--scale", type=int, help="for networks of several scales; default: the source's own, or 4")
     parser.add_argument("--tile", type=int, default=0, help="side of a tile in low pixels, 0 takes pictures whole")
     given = parser.parse_args(arguments)
     if given.tile < 0:
@@ -46,16 +48,19 @@ def main(arguments: Sequence[str]) -> None:
     if given.output.resolve() == given.input.resolve():
         raise UsageError(f"{given.output}: is the input folder. Choose another --output")
     reuse_freed_memory()
-    upscaler = load_upscaler(given.source, given.self_ensemble, given.tile)
+    upscaler = load_upscaler(given.source, given.self_ensemble, given.tile, given.scale)
     infer(upscaler, pictures, given.input, given.output)
 
 
-def load_upscaler(source: str, self_ensemble: SelfEnsemble = "none", tile: int = 0) -> Upscaler:
-    """The network behind a run folder, a weights file, a pretrained name or `bicubic` (x4)."""
+def load_upscaler(
+    source: str, self_ensemble: SelfEnsemble = "none", tile: int = 0, scale: int | None = None
+) -> Upscaler:
+    """The network of a run folder, a weights file, a pretrained name or a plain enlarger, as `choose` finds it."""
     settings: Record = {"source": source, "self_ensemble": self_ensemble, "tile": tile}
-    network, description, path = choose(source)
+    network, description, path = choose(source, scale)
+    settings |= {"description": description.model_dump(mode="json")}
     if path:
-        settings |= {"weights": sha256(path), "description": description.model_dump(mode="json")}
+        settings |= {"weights": sha256(path)}
     return Upscaler(network, description.model.scale, settings)
 
 

@@ -31,7 +31,10 @@ class Estimate(NamedTuple):
 
 
 def preview(experiment: Experiment, processes: int) -> Table:
-    """A table of all stages; times are measured here, on random pictures."""
+    """A table of all stages; times are measured here, on random pictures.
+
+    Raises UsageError where training would: for layers, a loss or a way of clipping that are not to be had.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     stages, found, seconds = _estimates(experiment, processes, device)
     samples = [(stage.last - stage.first) * stage.batch for stage in stages]
@@ -44,7 +47,7 @@ def preview(experiment: Experiment, processes: int) -> Table:
 
 
 def duration(experiment: Experiment) -> float:
-    """Seconds that all steps of a run take one process here, without loading data and validation."""
+    """Seconds that all steps of a run take one process here, without loading data and validation; see `preview`."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return sum(_estimates(experiment, 1, device)[2])
 
@@ -55,6 +58,9 @@ def _estimates(
     """The stages of a run, what a step of each needs, and the seconds that each takes."""
     torch.manual_seed(experiment.seed)
     network = experiment.model.build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    experiment.optimizer.build(network)
+    if experiment.clip:
+        experiment.clip.build()
     stages = experiment.all_stages()
     found = [estimate(experiment, network, stage, processes) for stage in stages]
     return stages, found, [one.seconds * (stage.last - stage.first) for one, stage in zip(found, stages, strict=True)]

@@ -1,8 +1,8 @@
 """Lay out the photographs of the shared data folder as a contest: python tests/shared_contest.py SHARED OUTPUT [KIND].
 
 Training pairs are urban100 001-060, validation pairs 061-070; with KIND `quick` only 061-064; with KIND `all`,
-bsd100 001-080 and 081-100 too; with
-KIND `various` also set5 as validation, and low pictures that are made anew in various ways, a picture each.
+bsd100 001-080 and 081-100 too; with KIND `various` also set5 as validation, and low pictures that are made anew in
+various ways, a picture each.
 The test pictures are the 18 of the real contest. Pictures are linked, not copied.
 """
 

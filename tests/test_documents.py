@@ -12,6 +12,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 from competition.config import load
 from competition.experiment import Experiment
+from competition.preview import preview
 from competition.submit import Submission
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,6 +59,14 @@ def test_every_experiment_is_valid_short_explained_and_has_a_row(path):
     assert f"[{path.stem}]({path.name})" in (ROOT / "configs/README.md").read_text()
 
 
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+def test_every_experiment_passes_a_dry_run(path):
+    """Of its network at full size and all it learns with, on patches small enough for a test."""
+    small = ["data.high_patch=24", "batch=6", "accumulate=1", "stages=[]"]
+    experiment = load(path, Experiment, small)
+    assert preview(experiment, 1).title.startswith(f"{path.stem}: {experiment.steps:,} steps, 1 x cpu")
+
+
 @pytest.mark.parametrize("path", SUBMISSIONS, ids=lambda path: path.name)
 def test_every_submission_is_valid(path):
     assert load(path, Submission).name == path.stem
@@ -81,6 +90,7 @@ def test_the_example_model_of_the_contributing_page_works(tmp_path):
     code = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     path = tmp_path / "nearest.py"
     path.write_text(re.sub(r"^ {3}", "", code[1], flags=re.MULTILINE))
+    assert path.read_text() == (ROOT / "competition/models/nearest.py").read_text()
     spec = importlib.util.spec_from_file_location("nearest", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

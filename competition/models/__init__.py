@@ -4,8 +4,24 @@ from typing import Annotated
 
 from pydantic import Field
 
+from competition.models.area import AreaConfig
 from competition.models.bicubic import BicubicConfig
+from competition.models.bilinear import BilinearConfig
+from competition.models.lanczos import LanczosConfig
+from competition.models.nearest import NearestConfig
+from competition.models.rdn import RDNConfig
+from competition.models.rdtn import RDTNConfig
 from competition.models.rrdbnet import RRDBNetConfig
+from competition.models.srcnn import SRCNNConfig
+from competition.models.vdsr import VDSRConfig
+
+# Enlargers without weights; their names are members wherever a network can be named.
+PlainConfig = NearestConfig | BilinearConfig | BicubicConfig | LanczosConfig | AreaConfig
+
+# Their weights serve every scale, which may be given to `forward`.
+AnyScaleConfig = SRCNNConfig | VDSRConfig
 
 # A new network is one file in this folder and one name here.
-ModelConfig = Annotated[RRDBNetConfig | BicubicConfig, Field(discriminator="name")]
+ModelConfig = Annotated[
+    RRDBNetConfig | RDNConfig | RDTNConfig | AnyScaleConfig | PlainConfig, Field(discriminator="name")
+]

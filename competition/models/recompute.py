@@ -1,5 +1,7 @@
 """Training in less memory: what lies inside the blocks of a network is computed again for the gradients, not kept."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -13,12 +15,18 @@ class Blocks(nn.ModuleList):
 
     def forward(self, x: Tensor) -> Tensor:
         """Through all blocks, one after the other."""
+        for output in self.outputs(x):
+            x = output
+        return x
+
+    def outputs(self, x: Tensor) -> Iterator[Tensor]:
+        """What each block makes of the output of the one before."""
         for block in self:
             if self.recompute and torch.is_grad_enabled():
                 x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
             else:
                 x = block(x)
-        return x
+            yield x
 
 
 def recompute_blocks(network: nn.Module, recompute: bool = True) -> int:
