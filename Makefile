@@ -44,7 +44,7 @@ endif
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo
-	@echo 'variables: CONFIG=$(CONFIG) NAME=$(NAME) DATA=$(DATA) SUBMISSION=$(SUBMISSION)'
+	@echo 'variables: CONFIG=$(CONFIG) NAME=$(NAME) DATA=$(DATA) SUBMISSION=$(SUBMISSION) STUDY=$(STUDY)'
 	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN) DRY=$(DRY) FIX=$(FIX) SCALE=$(SCALE)'
 
 .venv/installed: pyproject.toml constraints.txt
