@@ -26,6 +26,8 @@ from competition.errors import (
     ArgumentParser,
     BadCheckpoint,
     BadInput,
+    NumericalError,
+    OutOfMemory,
     Stopped,
     StorageError,
     UsageError,
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 POLL = 0.2
 # A fault of the pictures or of the disk has nothing to do with the settings: it ends the study, not the trial.
 ENDING = {error.code: error for error in (BadInput, StorageError)}
+# What a table says of a trial that ended with a fault of its own, by its status; else that it failed.
+WORDS = {NumericalError.code: "diverged", OutOfMemory.code: "no memory", -signal.SIGKILL: "killed"}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -156,7 +160,7 @@ def _run(plan: Plan, trials: "Trials", trial: "Trial") -> None:
     elif status in ENDING:
         raise ENDING[status](fault)
     else:
-        outcome = trials.finish(trial, TrialState.FAIL, fault)
+        outcome = trials.finish(trial, TrialState.FAIL, fault, WORDS.get(status, "failed"))
     console.print(f"{run}: {outcome.state}, {outcome.score()}", markup=False)
 
 

@@ -78,12 +78,13 @@ class Trials:
                 chosen[key] = trial.suggest_float(key, one.low, one.high, log=one.log)
         return chosen
 
-    def finish(self, trial: Trial, state: TrialState, fault: str = "") -> Outcome:
+    def finish(self, trial: Trial, state: TrialState, fault: str = "", word: str = "failed") -> Outcome:
         """Record how a trial ended; its value is the best of the validations it has reported."""
         with self.alone():
             scores = self._frozen(trial.number).intermediate_values
             if fault:
                 trial.set_user_attr("fault", fault)
+                trial.set_user_attr("word", word)
             self.study.tell(trial.number, max(scores.values()) if state == TrialState.COMPLETE else None, state)
             return _outcome(self._frozen(trial.number))
 
@@ -172,7 +173,7 @@ def _outcome(frozen: FrozenTrial) -> Outcome:
     return Outcome(
         number=frozen.number,
         settings={**frozen.system_attrs.get("fixed_params", {}), **frozen.params},
-        state=STATES[frozen.state],
+        state=frozen.user_attrs.get("word", STATES[frozen.state]),
         psnr=None if best is None else scores[best],
         step=best,
         fault=frozen.user_attrs.get("fault", ""),

@@ -101,9 +101,9 @@ def test_a_trial_that_diverges_is_a_row_and_the_others_are_trained(tmp_path):
     path = write_study(tmp_path, "settings: [skip=0]", steps=30, every=10, optimizer__lr=[1.0, 1e-3])
     study([str(path)])
     first, second = rows(tmp_path)
-    assert first["state"] == "failed" and re.search(r"step \d+: loss .*Lower optimizer.lr", first["fault"])
+    assert first["state"] == "diverged" and re.search(r"step \d+: loss .*Lower optimizer.lr", first["fault"])
     assert second["state"] == "complete" and float(second["psnr"]) > 5
-    assert "failed: step" in (tmp_path / "studies/tried/table.md").read_text()
+    assert "diverged: step" in (tmp_path / "studies/tried/table.md").read_text()
 
 
 def test_a_fault_of_the_pictures_ends_the_study_and_its_trial_is_trained_once_it_is_mended(tmp_path):

@@ -12,7 +12,7 @@ class Outcome(NamedTuple):
     number: int
     settings: dict[str, Any]
     state: str
-    """waiting, running, complete, pruned or failed."""
+    """waiting, running, complete, pruned, or the word for its fault."""
     psnr: float | None = None
     step: int | None = None
     fault: str = ""
@@ -20,13 +20,14 @@ class Outcome(NamedTuple):
 
     def score(self) -> str:
         """The PSNR for a table, or what there is instead."""
-        words = {"failed": self.fault.split(".")[0], "waiting": "", "running": "running"}
-        return words.get(self.state, "" if self.psnr is None else f"{self.psnr:.3f}")
+        if self.state in ("complete", "pruned") and self.psnr is not None:
+            return f"{self.psnr:.3f}"
+        return "" if self.state == "waiting" else self.state
 
 
 def markdown(title: str, unit: str, outcomes: Sequence[Outcome]) -> str:
     """A page with the trials in the order of their numbers; where several settings vary, their grid before that."""
-    done = [one for one in outcomes if one.state in ("complete", "pruned", "failed")]
+    done = [one for one in outcomes if one.state not in ("waiting", "running")]
     best = max((one for one in outcomes if one.state == "complete"), key=_psnr, default=None)
     parts = [
         f"# {title}",
