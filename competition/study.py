@@ -103,16 +103,17 @@ def study(plan: Plan, experiment: Experiment) -> None:
     `experiment` is that of the first trial. Other processes may do the same at the same time. Raises what a trial
     ended with where its settings were not at fault; the trial is then run again by the next call.
     """
-    from competition.trials import Trials
+    from competition.trials import Trials, database_faults
 
-    trials = Trials(plan, experiment)
     running, unit = True, experiment.metric.definition()
-    while running:
-        with trials.take() as trial:
-            if running := trial is not None:
-                _run(plan, trials, trial)
-        outcomes = _write_tables(plan, trials, unit)
-    _draw(plan, trials, outcomes)
+    with database_faults(plan):
+        trials = Trials(plan, experiment)
+        while running:
+            with trials.take() as trial:
+                if running := trial is not None:
+                    _run(plan, trials, trial)
+            outcomes = _write_tables(plan, trials, unit)
+        _draw(plan, trials, outcomes)
     others = sum(one.state == "running" for one in outcomes)
     left = f"{others} still with other workers" if others else "all trials have ended"
     console.print(f"{plan.folder}: {left}, see {plan.folder / 'table.md'}", markup=False)

@@ -2,11 +2,9 @@
 
 import contextlib
 import json
-import sqlite3
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, Trial, TrialState
@@ -16,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from competition.analysis.outcomes import Outcome
 from competition.config import differences
 from competition.errors import BadCheckpoint, StorageError, UsageError
-from competition.experiment import Experiment
+from competition.experiment import Experiment, complete
 from competition.files import locked, write_atomic
 from competition.plan import GridConfig, Plan, Settings, run_name
 
@@ -34,8 +32,8 @@ STATES = {
 class Trials:
     """A study's trials; made under the lock of its folder, so that workers that start at once make one study.
 
-    Workers of several machines share the database and the study's folder. Raises BadCheckpoint where the study in the
-    database is another one, UsageError for a database that cannot be reached.
+    `experiment` is that of the first trial. Workers of several machines share the database and the folder. Raises
+    BadCheckpoint where the study in the database is another one, UsageError for a database that cannot be opened.
     """
 
     def __init__(self, plan: Plan, experiment: Experiment) -> None:
@@ -50,13 +48,9 @@ class Trials:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep the other workers waiting; raises StorageError when the database refuses."""
+        """Keep the other workers waiting."""
         with locked(self.plan.folder, waiting=lambda holder: None):
-            try:
-                yield
-            except (SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error) as error:
-                cause = str(error.__cause__ or error).splitlines()[0]
-                raise StorageError(f"{self._place()}: {cause}. Look after the database and run again") from error
+            yield
 
     @contextlib.contextmanager
     def take(self) -> Iterator[Trial | None]:
@@ -100,7 +94,7 @@ class Trials:
             storage = optuna.storages.RDBStorage(url.render_as_string(hide_password=False), engine_kwargs=patience)
         except (SQLAlchemyError, ImportError) as error:
             cause = str(error).splitlines()[0]
-            raise UsageError(f"storage: {self._place()} cannot be opened ({cause}). Mend the URL") from error
+            raise UsageError(f"storage: {_place(plan)} cannot be opened ({cause}). Mend the URL") from error
         return optuna.create_study(
             storage=storage,
             study_name=plan.name,
@@ -112,7 +106,7 @@ class Trials:
     def _refuse_another(self, experiment: Experiment) -> None:
         """Note what the study is in its database and in its folder, or compare with what is noted there."""
         path, notes = self.plan.folder / "study.json", self.study.user_attrs
-        own = {"study": self.plan.identity(), "experiment": _without_name(experiment)}
+        own = {"study": self.plan.identity(), "experiment": experiment.identity()}
         if "id" not in notes:
             note = {"id": uuid.uuid4().hex, **own}
             write_atomic(path, json.dumps(note, indent=1).encode())
@@ -123,7 +117,8 @@ class Trials:
         if here.get("id") != notes["id"]:
             cause = f"the database holds a study {self.plan.name} with another folder"
             raise BadCheckpoint(f"{path}: {cause}. Let the machines share the folder, or choose another name=…")
-        if changes := differences({key: notes[key] for key in own}, own):
+        before = {"study": notes["study"], "experiment": complete(notes["experiment"])}
+        if changes := differences(before, own):
             raise BadCheckpoint(f"{path}: the study is another one: {'; '.join(changes)}. Choose another name=…")
 
     def _abandoned(self, held: contextlib.ExitStack) -> Trial | None:
@@ -152,19 +147,25 @@ class Trials:
     def _frozen(self, number: int) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[number]
 
-    def _place(self) -> str:
-        """The database as it may be shown."""
-        if self.plan.storage is None:
-            return str(self.plan.folder / "study.db")
-        try:
-            return make_url(self.plan.storage).render_as_string(hide_password=True)
-        except SQLAlchemyError:
-            return "the URL"
+
+@contextlib.contextmanager
+def database_faults(plan: Plan) -> Iterator[None]:
+    """Tell what the database of a study refuses, while it is used, as StorageError."""
+    try:
+        yield
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise StorageError(f"{_place(plan)}: {cause}. Look after the database, then run the same command") from error
 
 
-def _without_name(experiment: Experiment) -> dict[str, Any]:
-    """What the trials have in common, as plain values."""
-    return {key: value for key, value in experiment.identity().items() if key != "name"}
+def _place(plan: Plan) -> str:
+    """The database as it may be shown."""
+    if plan.storage is None:
+        return str(plan.folder / "study.db")
+    try:
+        return make_url(plan.storage).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return "the URL"
 
 
 def _outcome(frozen: FrozenTrial) -> Outcome:

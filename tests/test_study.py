@@ -15,7 +15,7 @@ import pytest
 from tiny_run import Training, fork_each, write_config
 
 from competition.curves import main as curves
-from competition.errors import BadCheckpoint, BadInput, UsageError, run_command
+from competition.errors import BadCheckpoint, BadInput, StorageError, UsageError, run_command
 from competition.runs import read_log
 from competition.study import main as study
 
@@ -221,6 +221,16 @@ def test_a_database_that_cannot_be_opened_is_one_line_without_its_password(tmp_p
     with pytest.raises(UsageError, match=r"storage: .* cannot be opened") as error:
         study([str(path)])
     assert len(error.value.lines) == 1 and "secret" not in str(error.value)
+
+
+def test_a_database_that_breaks_is_one_line(tmp_path):
+    path = write_study(tmp_path, seed=[1])
+    database = tmp_path / "studies/tried/study.db"
+    database.parent.mkdir(parents=True)
+    database.write_bytes(b"no database at all" * 100)
+    with pytest.raises((UsageError, StorageError), match=r"study\.db.*file is not a database") as error:
+        study([str(path)])
+    assert len(error.value.lines) == 1
 
 
 def test_a_dry_run_shows_every_trial_with_its_time_and_leaves_nothing(tmp_path, capsys):
