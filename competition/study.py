@@ -2,21 +2,14 @@
 
 import contextlib
 import importlib.util
-import math
-import multiprocessing
-import os
 import signal
-import sys
-import threading
 import time
 from collections.abc import Sequence
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from competition import train
 from competition.analysis.curves import QUANTITIES, draw_overview
 from competition.analysis.outcomes import Outcome, comma_separated, describe, markdown
 from competition.analysis.series import read_history
@@ -34,21 +27,19 @@ from competition.errors import (
     run_command,
 )
 from competition.experiment import Experiment
-from competition.files import locked, make_folder, write_atomic
+from competition.files import write_atomic
 from competition.plan import GridConfig, Plan, Settings, run_name
 from competition.preview import clock, duration
 from competition.progress import console
-from competition.runs import read_log
+from competition.supervise import supervise
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
     from competition.trials import Trials
 
-# Seconds between looks into the log of the trial that trains.
-POLL = 0.2
-# A fault of the pictures or of the disk has nothing to do with the settings: it ends the study, not the trial.
-ENDING = {error.code: error for error in (BadInput, StorageError)}
+# A fault of the pictures or of the disk ends the study, not the trial, which is run again.
+NOT_OF_THE_SETTINGS = {error.code: error for error in (BadInput, StorageError)}
 # What a table says of a trial that ended with a fault of its own, by its status; else that it failed.
 WORDS = {NumericalError.code: "diverged", OutOfMemory.code: "no memory", -signal.SIGKILL: "killed"}
 
@@ -143,93 +134,16 @@ def _draw(plan: Plan, trials: "Trials", outcomes: Sequence[Outcome]) -> None:
 
 def _run(plan: Plan, trials: "Trials", trial: "Trial") -> None:
     """Train a trial to its end and record it."""
-    from optuna.trial import TrialState
-
     settings, run = trials.settings(trial), plan.folder / run_name(trial.number)
-    with locked(run, waiting=lambda holder: None):
-        pass  # what a killed worker had started notices, saves and ends
     console.print(f"{run}: {describe(settings)}", markup=False)
     started = time.monotonic()
-    status, pruned = _train(plan.command(settings, trial.number), run, trial)
-    seconds = trial.user_attrs.get("seconds", 0) + time.monotonic() - started
-    trial.set_user_attr("seconds", round(seconds, 1))
-    fault = _fault(run / "output.txt", status)
-    if status == 0:
-        outcome = trials.finish(trial, TrialState.COMPLETE)
-    elif pruned and status == Stopped.code:
-        outcome = trials.finish(trial, TrialState.PRUNED)
-    elif status in ENDING:
-        raise ENDING[status](fault)
-    else:
-        outcome = trials.finish(trial, TrialState.FAIL, fault, WORDS.get(status, "failed"))
-    console.print(f"{run}: {outcome.state}, {outcome.score()}", markup=False)
-
-
-def _train(command: Sequence[str], run: Path, trial: "Trial") -> tuple[int, bool]:
-    """Train in a process of its own, which a crash or a lack of memory may end; its status, and whether it was pruned.
-
-    When this process is asked to stop or ends, the other one saves its state and ends too.
-    """
-    make_folder(run)
-    process = _server.Process(target=_child, args=(command, run / "output.txt"))
-    process.start()
-    try:
-        pruned = _follow(process, run / "metrics.jsonl", trial)
-    finally:
-        process.terminate()
-        process.join()
-    return process.exitcode or 0, pruned
-
-
-def _follow(process: ForkServerProcess, log: Path, trial: "Trial") -> bool:
-    """Report every validation of a run until its end; True once the pruner wants it to end."""
-    reported = set(trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values)
-    alive = True
-    while alive:
-        process.join(POLL)
-        alive = process.is_alive()  # before the log is read, so that its last lines are seen
-        for line in read_log(log):
-            if math.isfinite(line.get("psnr", math.nan)) and line["step"] not in reported:
-                reported.add(line["step"])
-                trial.report(line["psnr"], line["step"])
-                if alive and trial.should_prune():
-                    return True
-    return False
-
-
-def _fault(output: Path, status: int) -> str:
-    """The line with which a process ended, or what ended it."""
-    if status < 0:
-        return f"killed by {signal.Signals(-status).name}. See the machine's log for a lack of memory"
-    lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = [line for line in lines if line.startswith("error: ")]
-    return told[-1].removeprefix("error: ") if told else f"ended with status {status}. See {output}"
-
-
-# Imports take seconds; processes forked from one that has made them begin at once.
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["competition.train", "torch._dynamo", "torch.utils.tensorboard"])
-
-
-def _child(command: Sequence[str], output: Path) -> None:
-    """`competition.train`, what it says appended to a file."""
-    os.setsid()  # Ctrl-C in a terminal goes to the study, which passes it on
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    multiprocessing.set_start_method(None, force=True)  # of the loader's workers: as in a process of the command line
-    with open(output, "ab") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    sys.argv = ["train", *command]
-    run_command(train.main)
-
-
-def _end_with_parent() -> None:
-    """When the study is killed, its trial saves its state and ends."""
-    parent = multiprocessing.parent_process()
-    assert parent
-    parent.join()
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(os.getpid(), signal.SIGTERM)
+    ending = supervise(plan.command(settings, trial.number), run, trials.reporter(trial))
+    if ending.status in NOT_OF_THE_SETTINGS:
+        raise NOT_OF_THE_SETTINGS[ending.status](ending.fault)
+    pruned = ending.cut and ending.status == Stopped.code
+    fault = "" if pruned else ending.fault
+    outcome = trials.finish(trial, pruned, fault, WORDS.get(ending.status, "failed"), time.monotonic() - started)
+    console.print(f"{run}: {outcome.state}, {outcome.fault or outcome.score()}", markup=False)
 
 
 if __name__ == "__main__":

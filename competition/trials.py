@@ -3,7 +3,7 @@
 import contextlib
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
@@ -72,13 +72,33 @@ class Trials:
                 chosen[key] = trial.suggest_float(key, one.low, one.high, log=one.log)
         return chosen
 
-    def finish(self, trial: Trial, state: TrialState, fault: str = "", word: str = "failed") -> Outcome:
-        """Record how a trial ended; its value is the best of the validations it has reported."""
+    def reporter(self, trial: Trial) -> Callable[[int, float], bool]:
+        """What notes a trial's validations, `(step, psnr)`, and says whether it shall end early."""
+        known = set(self._frozen(trial.number).intermediate_values)
+
+        def report(step: int, psnr: float) -> bool:
+            if step in known:
+                return False
+            trial.report(psnr, step)
+            return trial.should_prune()
+
+        return report
+
+    def finish(self, trial: Trial, pruned: bool, fault: str, word: str, seconds: float) -> Outcome:
+        """Record how a trial ended; its value is the best of the validations it has reported.
+
+        A trial with a `fault` has failed, and tables show `word` instead of a score. `seconds` are added to those of
+        earlier workers.
+        """
         with self.alone():
             scores = self._frozen(trial.number).intermediate_values
+            if not scores and not fault:
+                fault = "no validation is finite"
             if fault:
                 trial.set_user_attr("fault", fault)
                 trial.set_user_attr("word", word)
+            trial.set_user_attr("seconds", round(trial.user_attrs.get("seconds", 0) + seconds, 1))
+            state = TrialState.FAIL if fault else TrialState.PRUNED if pruned else TrialState.COMPLETE
             self.study.tell(trial.number, max(scores.values()) if state == TrialState.COMPLETE else None, state)
             return _outcome(self._frozen(trial.number))
 
