@@ -67,7 +67,7 @@ def _fault(output: Path, status: int) -> str:
     """The line with which a process ended, or what ended it."""
     if status < 0:
         return f"killed by {signal.Signals(-status).name}. See the machine's log for a lack of memory"
-    lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = output.read_text(encoding="utf-8", errors="replace").splitlines() if output.exists() else []
     told = [line for line in lines if line.startswith("error: ")]
     return told[-1].removeprefix("error: ") if told else f"ended with status {status}. See {output}"
 
