@@ -32,13 +32,12 @@ def main(study: str, title: str, *overrides: str) -> None:
     (_, experiment), *_ = plan.experiments(Path(study))
     outcomes = read(plan.folder / "table.csv")
     keys = list(outcomes[0].settings)
-    minutes = sum(one.seconds or 0 for one in outcomes) / 60
     if len(keys) > 1:
         columns, rows = grid(outcomes)
     else:
         columns = [keys[0], "PSNR [dB]", "at step", "state"]
         rows = [[one.settings[keys[0]], one.score(), str(one.step), one.state] for one in outcomes]
-    told = f"{title}: {experiment.metric.definition()}, {len(outcomes)} trials in {minutes:.0f} minutes"
+    told = f"{title}: {experiment.metric.definition()}, {len(outcomes)} trials"
     keep(f"study_{plan.name}", told, " ".join(["make study", f"STUDY={study}"]), columns, rows, "docs/studies.md")
 
 
