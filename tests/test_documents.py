@@ -4,6 +4,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 from competition.config import load
 from competition.experiment import Experiment
+from competition.models import ModelConfig
 from competition.plan import Plan
 from competition.preview import preview
 from competition.submit import Submission
@@ -50,6 +52,17 @@ def test_make_takes_the_data_folder_from_the_yaml_however_it_is_laid_out(text, t
     assert str(load(path, Experiment).data.root) == "data/contest"
     said = subprocess.run(["make", "-n", "train", f"CONFIG={path}"], cwd=ROOT, capture_output=True, text=True)
     assert " data.root=data/contest " in said.stdout
+
+
+NETWORKS = typing.get_args(typing.get_args(ModelConfig)[0])
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
+def test_the_readme_has_every_network_with_its_size(network):
+    with torch.device("meta"):
+        size = sum(parameter.numel() for parameter in network().build().parameters())
+    name = network.model_fields["name"].default
+    assert re.search(rf"^\| .*`{name}`.* \| {size:,} \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)

@@ -7,12 +7,17 @@ from pydantic import Field
 from competition.models.area import AreaConfig
 from competition.models.bicubic import BicubicConfig
 from competition.models.bilinear import BilinearConfig
+from competition.models.bodies import BodiesConfig
+from competition.models.gated import GatedConfig
+from competition.models.hat import HATConfig
 from competition.models.lanczos import LanczosConfig
 from competition.models.nearest import NearestConfig
 from competition.models.rdn import RDNConfig
 from competition.models.rdtn import RDTNConfig
+from competition.models.rotation import RotationConfig
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.models.srcnn import SRCNNConfig
+from competition.models.swinir import SwinIRConfig
 from competition.models.vdsr import VDSRConfig
 
 # Enlargers without weights; their names are members wherever a network can be named.
@@ -21,7 +26,10 @@ PlainConfig = NearestConfig | BilinearConfig | BicubicConfig | LanczosConfig | A
 # Their weights serve every scale, which may be given to `forward`.
 AnyScaleConfig = SRCNNConfig | VDSRConfig
 
+RRDBNetVariant = RRDBNetConfig | RotationConfig | BodiesConfig | GatedConfig
+
 # A new network is one file in this folder and one name here.
 ModelConfig = Annotated[
-    RRDBNetConfig | RDNConfig | RDTNConfig | AnyScaleConfig | PlainConfig, Field(discriminator="name")
+    RRDBNetVariant | RDNConfig | RDTNConfig | SwinIRConfig | HATConfig | AnyScaleConfig | PlainConfig,
+    Field(discriminator="name"),
 ]

@@ -13,19 +13,19 @@ class Blocks(nn.ModuleList):
     recompute = False
     """Keep only what goes from block to block; Chen et al., "Training deep nets with sublinear memory cost", 2016."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Through all blocks, one after the other."""
-        for output in self.outputs(x):
+    def forward(self, x: Tensor, *same: Tensor) -> Tensor:
+        """Through all blocks, one after the other; each is given `same` too."""
+        for output in self.outputs(x, *same):
             x = output
         return x
 
-    def outputs(self, x: Tensor) -> Iterator[Tensor]:
+    def outputs(self, x: Tensor, *same: Tensor) -> Iterator[Tensor]:
         """What each block makes of the output of the one before."""
         for block in self:
             if self.recompute and torch.is_grad_enabled():
-                x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
+                x = checkpoint(block, x, *same, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
             else:
-                x = block(x)
+                x = block(x, *same)
             yield x
 
 
