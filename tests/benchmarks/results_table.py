@@ -12,7 +12,8 @@ from measure import RESULTS, ROOT, keep
 BEGIN, END = "<!-- results: written by make results -->", "<!-- end of results -->"
 
 
-PAGES = ("README.md", "docs/data.md", "docs/test_pictures.md", "docs/training.md", "docs/inference.md", "docs/votes.md")
+PAGES = ("README.md", "docs/data.md", "docs/inference.md", "docs/studies.md", "docs/test_pictures.md")
+PAGES += ("docs/training.md", "docs/votes.md")
 
 
 def render(page: str) -> str:
