@@ -16,6 +16,7 @@ from competition.errors import UsageError
 from competition.losses import LossConfig, MSEConfig
 from competition.metrics import MetricConfig
 from competition.models import ModelConfig
+from competition.models.patchgan import PatchGANConfig
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.optim import OptimizerConfig
 from competition.schedules import MultiStepConfig, ScheduleConfig
@@ -54,6 +55,15 @@ class DataConfig(Config):
     def prepared(self, scale: int) -> Path:
         """Folder of the store for pairs of this scale."""
         return (self.cache or self.root / "store") / f"x{scale}"
+
+
+class GanConfig(Config):
+    """Training against an adversary; Isola et al., "Image-to-image translation with conditional adversarial networks"
+    (Pix2Pix), CVPR 2017, equation 4. Its optimiser has the settings of the network's."""
+
+    discriminator: PatchGANConfig = PatchGANConfig()
+    weight: float = Field(100, gt=0)
+    """What `loss` is multiplied with beside the adversarial loss: their lambda, with loss l1."""
 
 
 class StageConfig(Config):
@@ -117,6 +127,8 @@ class Experiment(Config):
     schedule: ScheduleConfig = MultiStepConfig()
     clip: ClipConfig | None = None
     """How gradients are kept small, or null."""
+    gan: GanConfig | None = None
+    """The adversary of `train_gan`, or null for `train`."""
     steps: int = Field(1_000_000, ge=1)
     """Optimiser steps."""
     batch: int = Field(16, ge=1)
@@ -160,6 +172,13 @@ class Experiment(Config):
             if stage.high_patch % self.model.scale:
                 key = f"stages.{number - 1}.high_patch" if number else "data.high_patch"
                 raise ValueError(f"{key} {stage.high_patch} is no multiple of the scale {self.model.scale}")
+        return self
+
+    @model_validator(mode="after")
+    def _gan_fits(self) -> "Experiment":
+        accumulated = max(stage.accumulate for stage in self.all_stages()) > 1
+        if self.gan and (self.model.scale > 1 or accumulated or self.precision == "fp16"):
+            raise ValueError("gan needs model.scale 1, accumulate 1 and precision no or bf16")
         return self
 
     def all_stages(self) -> list[Stage]:

@@ -41,7 +41,8 @@ class Sabotage(NamedTuple):
         return text.replace(self.old, self.new)
 
 
-FILES, STATES, TRAIN = "competition/files.py", "competition/checkpoints.py", "competition/train.py"
+FILES, STATES = "competition/files.py", "competition/checkpoints.py"
+TRAIN, LOOPS = "competition/train.py", "competition/loops.py"
 
 SABOTAGES = [
     # ---- the disk ---------------------------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the best weights are written in place",
-        TRAIN,
+        LOOPS,
         """            write_atomic(self.path, weights.encode(content))
 """,
         """            self.path.write_bytes(weights.encode(content))
@@ -121,7 +122,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "two trainers may have one run folder",
-        TRAIN,
+        LOOPS,
         """    with locked(run) if processes.rank() == 0 else contextlib.nullcontext():
 """,
         """    with contextlib.nullcontext():
@@ -205,7 +206,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the seed does not decide the first weights",
-        TRAIN,
+        LOOPS,
         """    torch.manual_seed(experiment.seed)
 """,
         "",
@@ -213,7 +214,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a resumed run forgets how good its best weights were",
-        TRAIN,
+        LOOPS,
         """        self.best = score.value if score else None
 """,
         """        self.best = None
@@ -223,7 +224,7 @@ SABOTAGES = [
     Sabotage(
         "a validation that was cut off is not made up for",
         TRAIN,
-        """    if step and _due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
+        """    if step and due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
         validation.run(accelerator, training.ema, step, log)
 """,
         "",
@@ -277,7 +278,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "every process cuts the same part of a batch",
-        TRAIN,
+        LOOPS,
         """    share = Share(accelerator.process_index, accelerator.num_processes)
 """,
         """    share = Share(0, accelerator.num_processes)
@@ -295,7 +296,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "validation counts pictures twice to give each process as many",
-        TRAIN,
+        LOOPS,
         """        own = range(accelerator.process_index, len(self.pictures), accelerator.num_processes)
 """,
         """        count = -(-len(self.pictures) // accelerator.num_processes)

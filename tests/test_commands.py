@@ -372,7 +372,21 @@ def test_shared_weights_are_half_as_large_and_predict_the_same_to_a_grey_level(c
 # ---- the command line -----------------------------------------------------------------------------------------------
 
 
-COMMANDS = ["train", "infer", "evaluate", "submit", "verify", "demo", "share", "soup", "export", "curves", "pretrained"]
+COMMANDS = [
+    "train",
+    "train_gan",
+    "infer",
+    "evaluate",
+    "submit",
+    "verify",
+    "demo",
+    "flare",
+    "share",
+    "soup",
+    "export",
+    "curves",
+]
+COMMANDS += ["pretrained"]
 
 
 @pytest.mark.parametrize("module", COMMANDS)

@@ -20,13 +20,14 @@ from competition.models.recompute import recompute_blocks
 from competition.models.rrdbnet import RRDBNetConfig
 
 SMALL: dict[str, Any] = {"num_feat": 8, "num_block": 1, "num_grow_ch": 4}
+SMALL_UNET: dict[str, Any] = {"width": 8, "depth": 2, "encoder": "test_nfnet"}
 
 
 def members() -> Iterator[Any]:
     """Every network of the union at every scale, small."""
     union, _ = typing.get_args(ModelConfig)
     for member in typing.get_args(union):
-        small = {key: value for key, value in SMALL.items() if key in member.model_fields}
+        small = {key: value for key, value in (SMALL | SMALL_UNET).items() if key in member.model_fields}
         for scale in typing.get_args(member.model_fields["scale"].annotation):
             config = member(scale=scale, **small)
             yield pytest.param(config, id=f"{config.name} x{scale}")
