@@ -47,7 +47,7 @@ def make_pairs(pictures: Clean, output: Path, side: int, copies: int, held: int,
     """Fill OUTPUT/train with `copies` pairs of each clean picture, cut to `side` pixels, and list those of the last.
 
     Pair NAME_C.png of picture number n has flare n * copies + C of the seed. Raises BadInput where OUTPUT holds
-    pictures already, where there are no more pictures than those held, and for a picture that no flare leaves recognisable.
+    pictures already, where there are no more pictures than those held, and for one that no flare leaves recognisable.
     """
     if next(output.rglob("*.png"), None):
         raise BadInput(f"{output}: holds pictures already. Choose another folder or delete them")

@@ -2,7 +2,7 @@
 
 Light adds up before a camera makes levels of it: picture = clip(scene + flare) in linear light, after Wu et al., "How
 to train neural networks for flare removal", ICCV 2021, equation 1; the kinds of light are those of Dai et al.,
-"Flare7K", NeurIPS 2022, section 3. Lengths are shares of the picture's longer side, places are measured from its middle.
+"Flare7K", NeurIPS 2022, section 3. Lengths are shares of the picture's longer side, places lie around its middle.
 """
 
 from typing import NamedTuple
