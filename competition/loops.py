@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -199,28 +200,39 @@ def leave_out(
     say(accelerator, f"warning: {values}. It is left out")
 
 
-def save(
-    experiment: Experiment,
-    accelerator: Accelerator,
-    training: checkpoints.Training,
-    conditions: checkpoints.Conditions,
-    step: int,
-    best: float | None,
-) -> None:
-    """Write a training state, in one of the processes."""
-    if accelerator.is_main_process:
-        folder = experiment.runs / experiment.name / "checkpoints"
-        scaler = accelerator.scaler.state_dict() if accelerator.scaler else {}
-        checkpoints.save(folder, training, _description(experiment, step), conditions, best, scaler)
+class Keeper(NamedTuple):
+    """What a run keeps of its steps: states, the best weights, and the score of every validation."""
+
+    experiment: Experiment
+    accelerator: Accelerator
+    training: checkpoints.Training
+    conditions: checkpoints.Conditions
+    validation: Validation
+    log: Log
+
+    def make_up(self, step: int) -> None:
+        """Validate a resumed run whose validation was cut off."""
+        if step and due(step, self.experiment.validate_every, self.experiment.steps) and not self.log.validated(step):
+            self.validation.run(self.accelerator, self.training.ema, step, self.log)
+
+    def after(self, step: int, stopping: bool) -> None:
+        """Save and validate where that is due after a step; raises Stopped, with the state saved, if `stopping`."""
+        validating = due(step, self.experiment.validate_every, self.experiment.steps)
+        saving = validating or stopping or due(step, self.experiment.save_every, self.experiment.steps)
+        run = self.experiment.runs / self.experiment.name
+        if saving and self.accelerator.is_main_process:
+            description = _description(self.experiment, step)
+            scaler = self.accelerator.scaler.state_dict() if self.accelerator.scaler else {}
+            best = self.validation.best
+            checkpoints.save(run / "checkpoints", self.training, description, self.conditions, best, scaler)
+        if stopping:
+            self.accelerator.wait_for_everyone()
+            raise Stopped(f"{run}: stopped by a signal, saved at step {step}. Run the same command again to go on")
+        if validating:
+            self.validation.run(self.accelerator, self.training.ema, step, self.log)
 
 
 # ---- the end --------------------------------------------------------------------------------------------------------
-
-
-def stop(accelerator: Accelerator, run: Path, step: int) -> None:
-    """Raise Stopped once all processes are there, after a step that was saved."""
-    accelerator.wait_for_everyone()
-    raise Stopped(f"{run}: stopped by a signal, saved at step {step}. Run the same command again to go on")
 
 
 def finish(accelerator: Accelerator, run: Path, *prepared: nn.Module | torch.optim.Optimizer) -> None:

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from competition import checkpoints, loops, processes
 from competition.errors import UsageError, run_command
 from competition.experiment import Experiment
-from competition.loops import Validation, due
 from competition.optim import update_ema
 from competition.progress import progress
 from competition.runs import Log
@@ -49,10 +48,10 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
         return loops.finish(accelerator, run, model, optimizer)
 
     loops.require_room(accelerator, run, training)
-    validation = Validation(experiment, run, contest)
+    validation = loops.Validation(experiment, run, contest)
+    keeper = loops.Keeper(experiment, accelerator, training, conditions, validation, log)
     batches = loops.open_batches(experiment, accelerator, contest, step)
-    if step and due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
-        validation.run(accelerator, training.ema, step, log)
+    keeper.make_up(step)
     stages, criterion = experiment.all_stages(), nn.Module()
     parameters = list(training.model.parameters())
     clip = experiment.clip.build() if experiment.clip else None
@@ -85,16 +84,10 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
             if left_out:
                 loops.leave_out(experiment, accelerator, step, loss, gradient, left_out)
                 continue  # weights that give such values are neither saved nor measured
-            if due(step, experiment.log_every, experiment.steps):
+            if loops.due(step, experiment.log_every, experiment.steps):
                 mean = accelerator.reduce(loss, "mean").item()
                 log.write(step, lr=lr, loss=mean, grad_norm=gradient.item(), **pace.so_far(step))
-            validating = due(step, experiment.validate_every, experiment.steps)
-            if validating or stopping or due(step, experiment.save_every, experiment.steps):
-                loops.save(experiment, accelerator, training, conditions, step, validation.best)
-            if stopping:
-                loops.stop(accelerator, run, step)
-            if validating:
-                validation.run(accelerator, training.ema, step, log)
+            keeper.after(step, stopping)
     loops.finish(accelerator, run, model, optimizer)
 
 

@@ -18,7 +18,6 @@ from competition import checkpoints, loops, processes
 from competition.clipping import Clip
 from competition.errors import UsageError, run_command
 from competition.experiment import Experiment
-from competition.loops import Validation, due
 from competition.models.patchgan import opinion
 from competition.optim import update_ema
 from competition.progress import progress
@@ -58,10 +57,10 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
         return loops.finish(accelerator, run, model, optimizer, discriminator, other_optimizer)
 
     loops.require_room(accelerator, run, training)
-    validation = Validation(experiment, run, contest)
+    validation = loops.Validation(experiment, run, contest)
+    keeper = loops.Keeper(experiment, accelerator, training, conditions, validation, log)
     batches = loops.open_batches(experiment, accelerator, contest, step)
-    if step and due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
-        validation.run(accelerator, training.ema, step, log)
+    keeper.make_up(step)
     stages, criterion = experiment.all_stages(), nn.Module()
     clip = experiment.clip.build() if experiment.clip else None
     stage, pace, left_out = stages[0], loops.Pace(step, experiment.steps), 0
@@ -94,19 +93,13 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
             if left_out:
                 loops.leave_out(experiment, accelerator, step, told_apart + total, taught.norm + moved.norm, left_out)
                 continue  # weights that give such values are neither saved nor measured
-            if due(step, experiment.log_every, experiment.steps):
+            if loops.due(step, experiment.log_every, experiment.steps):
                 losses = torch.stack([loss, adversarial, told_apart]).detach()
                 names = ("loss", "adversarial", "discriminator")
                 means = dict(zip(names, accelerator.reduce(losses, "mean").tolist(), strict=True))
                 norms = {"grad_norm": moved.norm.item(), "discriminator_grad_norm": taught.norm.item()}
                 log.write(step, lr=lr, **means, **norms, **pace.so_far(step))
-            validating = due(step, experiment.validate_every, experiment.steps)
-            if validating or moved.stop or due(step, experiment.save_every, experiment.steps):
-                loops.save(experiment, accelerator, training, conditions, step, validation.best)
-            if moved.stop:
-                loops.stop(accelerator, run, step)
-            if validating:
-                validation.run(accelerator, training.ema, step, log)
+            keeper.after(step, moved.stop)
     loops.finish(accelerator, run, model, optimizer, discriminator, other_optimizer)
 
 

@@ -195,6 +195,22 @@ SABOTAGES = [
         ("test_checkpoints.py",),
     ),
     Sabotage(
+        "the moments of an adversary's optimiser are not restored",
+        STATES,
+        """        _load_moments(training.adversary, parts["moments"])
+""",
+        "",
+        ("test_train_gan.py::test_kill_9_loses_nothing_and_ends_with_the_same_bits",),
+    ),
+    Sabotage(
+        "the network's step changes its adversary too",
+        "competition/train_gan.py",
+        """            judge.requires_grad_(False)
+""",
+        "",
+        ("test_train_gan.py::test_two_steps_are_those_of_the_paper_written_out",),
+    ),
+    Sabotage(
         "samples come from the global random generator",
         "competition/data/patches.py",
         """        generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, stream, step, 0]))
@@ -224,8 +240,7 @@ SABOTAGES = [
     Sabotage(
         "a validation that was cut off is not made up for",
         TRAIN,
-        """    if step and due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
-        validation.run(accelerator, training.ema, step, log)
+        """    keeper.make_up(step)
 """,
         "",
         ("test_resume.py::test_a_validation_that_was_cut_off_is_made_up_for",),

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -58,12 +57,7 @@ class Story(NamedTuple):
         assert small_run.outcome(run) == self.outcome
 
 
-@pytest.fixture(autouse=True)
-def _keep_signal_handlers():
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signal_handlers")
 
 
 # One save with its retention, and the best weights after it; or a whole run, the making of its folders included.

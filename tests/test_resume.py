@@ -1,6 +1,5 @@
 """Stopped after any step, and again, a run resumes to the bits of one that was never stopped."""
 
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +11,7 @@ from competition.errors import Stopped
 from competition.loops import Validation
 from competition.train import main as train
 
-
-@pytest.fixture(autouse=True)
-def _keep_signal_handlers():
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signal_handlers")
 
 
 @pytest.fixture

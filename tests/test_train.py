@@ -27,12 +27,7 @@ TINY = RRDBNetConfig(num_feat=8, num_block=1, num_grow_ch=4)
 Start = Callable[..., Path]
 
 
-@pytest.fixture(autouse=True)
-def _keep_signal_handlers():
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signal_handlers")
 
 
 @pytest.fixture

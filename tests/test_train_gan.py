@@ -23,13 +23,7 @@ from competition.runs import read_log
 from competition.train import main as train
 from competition.train_gan import main as train_gan
 
-
-@pytest.fixture(autouse=True)
-def _keep_signal_handlers():
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
+pytestmark = pytest.mark.usefixtures("signal_handlers")
 
 
 def tiny(folder: Path, steps: int = 12, validate_every: int = 6, save_every: int = 3) -> Path:
