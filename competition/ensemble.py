@@ -1,67 +1,83 @@
-"""Enlarging whole pictures: tiles, the eight-way self-ensemble, and votes over members."""
+"""Enlarging whole pictures: the eight-way self-ensemble, and votes over members."""
 
 import hashlib
 import math
-from collections.abc import Sequence
-from typing import Literal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import IO, Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from competition.geometry import SYMMETRIES, apply_symmetry, invert_symmetry, tiles
+from competition.geometry import SYMMETRIES, apply_symmetry, invert_symmetry
 from competition.images import Bytes, quantize, to_bytes, to_tensor
 from competition.models.bicubic import Bicubic
+from competition.tiling import Forward, Tiled
 
-SelfEnsemble = Literal["none", "mean", "median"]
-HALO = 32
+SelfEnsemble = Literal["none", "mean", "median", "trimmed"]
+# How many of the eight predictions are left out at either end: the median of eight is the mean of the two middle ones.
+_LEFT_OUT = {"mean": 0, "trimmed": 1, "median": 3}
+_LYING, _STANDING = ("e", "r180", "v", "h"), ("r90", "r270", "hvt", "t")  # those that keep height and width, or swap
+_STRIP = 2**20  # values of one prediction that are joined at a time
+Observe = Callable[[str, Tensor], None]
+
+
+def enlarge(network: Forward, low: Tensor, scale: int, self_ensemble: SelfEnsemble = "none", tile: int = 0) -> Tensor:
+    """Enlarge (1, 3, H, W) in [0, 1] to (1, 3, scale*H, scale*W) on the CPU, not clipped; float64 stays float64.
+
+    `tile` is the side in low pixels of the squares computed at a time, 0 takes the picture whole; see Tiled.
+    """
+    return enlarge_by(Tiled(network, network, scale, tile), low, self_ensemble)
 
 
 @torch.inference_mode()
-def enlarge(network: nn.Module, low: Tensor, scale: int, self_ensemble: SelfEnsemble = "none", tile: int = 0) -> Tensor:
-    """Enlarge (1, 3, H, W) in [0, 1] to float32 (1, 3, scale*H, scale*W), not clipped.
+def enlarge_by(
+    tiled: Tiled, low: Tensor, self_ensemble: SelfEnsemble = "none", observe: Observe | None = None
+) -> Tensor:
+    """What `enlarge` does, by way of a Tiled that many pictures share.
 
-    `self_ensemble` joins the predictions for the eight symmetries of the input, each turned back; Timofte et al.,
-    "Seven ways to improve example-based single image super resolution", CVPR 2016. `tile` is the side in low pixels of
-    the squares computed at a time, each with a halo of HALO pixels; 0 takes the picture whole.
+    `self_ensemble` joins the predictions for the eight symmetries of the input, each turned back: Timofte et al.,
+    "Seven ways to improve example-based single image super resolution", CVPR 2016. "trimmed" is the mean without the
+    smallest and the largest. They wait on disk, so that memory holds one at a time; `observe` is shown each by name.
     """
     # In float32 on every device: torch's default on GPUs would round the inputs of convolutions to 11 bits.
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        return _enlarge(network, low, scale, self_ensemble, tile)
+        if self_ensemble == "none":
+            return tiled(low)
+        with tempfile.TemporaryFile() as file:
+            for name, member in _members(tiled, low):
+                if observe:
+                    observe(name, member)
+                file.write(np.ascontiguousarray(member.numpy()).data)
+            return _join(file, member.new_empty(member.shape), _LEFT_OUT[self_ensemble])
 
 
-def _enlarge(network: nn.Module, low: Tensor, scale: int, self_ensemble: SelfEnsemble, tile: int) -> Tensor:
-    if self_ensemble == "none":
-        return _enlarge_tiled(network, low, scale, tile)
-    members = (
-        invert_symmetry(_enlarge_tiled(network, apply_symmetry(low, name), scale, tile), name) for name in SYMMETRIES
-    )
-    if self_ensemble == "median":
-        # The mean of the two middle ones: torch.median alone would take the lower of the two, and darken.
-        return torch.stack(list(members)).sort(0).values[3:5].mean(0)
-    # In float64, so that eight equal predictions give that prediction, bit for bit.
-    total = next(members).double()
-    for member in members:
-        total += member
-    return (total / len(SYMMETRIES)).float()
+def _members(tiled: Tiled, low: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The predictions for all symmetries, each turned back."""
+    for names in (_LYING, _STANDING):
+        turned = [apply_symmetry(low, name) for name in names]
+        # Four at a time fill a GPU; a CPU is busy with one, and its caches are too small for more.
+        highs = torch.split(tiled(torch.cat(turned)), 1) if low.is_cuda else map(tiled, turned)
+        for name, high in zip(names, highs, strict=True):
+            yield name, invert_symmetry(high, name)
 
 
-def _enlarge_tiled(network: nn.Module, low: Tensor, scale: int, size: int) -> Tensor:
-    height, width = low.shape[-2:]
-    low = low.contiguous(memory_format=torch.channels_last)
-    if not size or max(height, width) <= size:
-        whole: Tensor = network(low).float()
-        return whole
-    high = low.new_empty((*low.shape[:2], height * scale, width * scale))
-    for outer, inner in tiles(height, width, size, HALO):
-        part = network(low[..., outer[0], outer[1]].contiguous(memory_format=torch.channels_last))
-        kept = [
-            slice((i.start - o.start) * scale, (i.stop - o.start) * scale) for o, i in zip(outer, inner, strict=True)
-        ]
-        target = [slice(i.start * scale, i.stop * scale) for i in inner]
-        high[..., target[0], target[1]] = part[..., kept[0], kept[1]]
-    return high
+def _join(file: IO[bytes], out: Tensor, left_out: int) -> Tensor:
+    """The mean of eight predictions in a file, in float64, without some of the smallest and largest of each value."""
+    values, dtype = out.view(-1), out.numpy().dtype
+    for start in range(0, len(values), _STRIP):
+        strip = values[start : start + _STRIP]
+        members = np.empty((len(SYMMETRIES), len(strip)), dtype)
+        for number, member in enumerate(members):
+            file.seek((number * len(values) + start) * dtype.itemsize)
+            member[:] = np.frombuffer(file.read(member.nbytes), dtype)
+        if left_out:
+            members = np.sort(members, 0)[left_out:-left_out]
+        # In float64, so that eight equal predictions give that prediction, bit for bit.
+        strip.copy_(torch.from_numpy(members.mean(0, dtype=np.float64)))
+    return out
 
 
 def bicubic(low: Bytes, scale: int) -> Bytes:

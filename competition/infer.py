@@ -6,25 +6,38 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 import torch
-from torch import nn
+from rich.table import Table
+from torch import Tensor
 
 from competition.data.pairs import read_names
-from competition.ensemble import SelfEnsemble, enlarge
-from competition.errors import ArgumentParser, BadInput, CompetitionError, NumericalError, UsageError, run_command
+from competition.engine import Backend, Precision, build_engine
+from competition.ensemble import SelfEnsemble, enlarge_by
+from competition.errors import (
+    ArgumentParser,
+    BadInput,
+    CompetitionError,
+    NumericalError,
+    OutOfMemory,
+    UsageError,
+    run_command,
+)
 from competition.files import sha256
-from competition.images import list_pictures, quantize, read_rgb, to_tensor, write_png
+from competition.geometry import SYMMETRIES
+from competition.images import list_pictures, quantize, read_rgb, to_bytes, to_tensor, write_png
 from competition.memory import reuse_freed_memory
+from competition.metrics import MetricConfig
 from competition.networks import choose
 from competition.predictions import Record, read_record, write_record
 from competition.progress import console, progress
 from competition.provenance import commit
+from competition.tiling import Tiled
 
 
 class Upscaler(NamedTuple):
     """A network ready to enlarge; `settings` is what its predictions depend on."""
 
-    network: nn.Module
-    scale: int
+    tiled: Tiled
+    device: torch.device
     settings: Record
 
 
@@ -36,67 +49,109 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder for 16-bit PNGs of the same names")
     parser.add_argument("--self-ensemble", choices=get_args(SelfEnsemble), default="none", help="default: none")
     parser.add_argument("--names", type=Path, help="text file that lists the pictures to enlarge, one name a line")
-    parser.add_argument("--tile", type=int, default=0, help="side of a tile in low pixels, 0 takes pictures whole")
+    parser.add_argument("--tile", type=int, help="side of a tile in low pixels, 0 for whole pictures; default: as fits")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="default: float32, exact")
+    parser.add_argument("--backend", choices=get_args(Backend), default="torch", help="what computes, default: torch")
+    parser.add_argument("--truth", type=Path, help="folder of the high pictures: scores each symmetry and their mean")
     given = parser.parse_args(arguments)
-    if given.tile < 0:
+    if given.tile is not None and given.tile < 0:
         raise UsageError(f"--tile: {given.tile} is negative. Give 0 or a number of low pixels")
     pictures = list_pictures(given.input)
     if given.names:
         pictures = _choose(pictures, given.names, given.input)
     if given.output.resolve() == given.input.resolve():
         raise UsageError(f"{given.output}: is the input folder. Choose another --output")
+    if given.truth and given.self_ensemble == "none":
+        raise UsageError("--truth: scores the members of a self-ensemble. Add --self-ensemble mean")
     reuse_freed_memory()
-    upscaler = load_upscaler(given.source, given.self_ensemble, given.tile)
-    infer(upscaler, pictures, given.input, given.output)
+    upscaler = load_upscaler(given.source, given.self_ensemble, given.tile, given.precision, given.backend)
+    infer(upscaler, pictures, given.input, given.output, given.truth)
 
 
-def load_upscaler(source: str, self_ensemble: SelfEnsemble = "none", tile: int = 0) -> Upscaler:
+def load_upscaler(
+    source: str,
+    self_ensemble: SelfEnsemble = "none",
+    tile: int | None = None,
+    precision: Precision = "float32",
+    backend: Backend = "torch",
+) -> Upscaler:
     """The network behind a run folder, a weights file, a pretrained name or `bicubic` (x4)."""
     settings: Record = {"source": source, "self_ensemble": self_ensemble, "tile": tile}
+    settings |= {"precision": precision, "backend": backend}
     network, description, path = choose(source)
+    scale = description.model.scale
     if path:
         settings |= {"weights": sha256(path), "description": description.model_dump(mode="json")}
-    return Upscaler(network, description.model.scale, settings)
+    device = torch.device("cuda" if torch.cuda.is_available() and backend != "openvino" else "cpu")
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Upscaler(Tiled(build_engine(network, precision, backend), network, scale, tile), device, settings)
 
 
-def infer(upscaler: Upscaler, pictures: Mapping[str, Path], source: Path, output: Path) -> None:
+def infer(
+    upscaler: Upscaler, pictures: Mapping[str, Path], source: Path, output: Path, truth: Path | None = None
+) -> None:
     """Write OUTPUT/NAME for every picture; those that stand from the same input and settings are kept.
 
-    Raises BadInput (or NumericalError) at the end, with a line for every picture that failed; all others are done.
+    With a folder of truths, every member of the self-ensemble is scored, too. Raises BadInput (or NumericalError, or
+    OutOfMemory) at the end, with a line for every picture that failed; all others are done.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = upscaler.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     record = read_record(output)
     if {key: record.get(key) for key in upscaler.settings} != upscaler.settings:
         record = {**upscaler.settings, "pictures": {}}
     record |= {"input": str(source.resolve()), "commit": commit()}
     write_record(output, record)
-    faults: list[CompetitionError] = []
+    entries, faults, done = record["pictures"], list[CompetitionError](), 0
     begin = time.monotonic()
-    done = 0
     with progress() as bar:
         for name, path in bar.track(pictures.items(), description=output.name):
             try:
-                picture = read_rgb(path)
-                digest = sha256(path)
-                if record["pictures"].get(name, {}).get("input") == digest and (output / name).exists():
+                entry = {"input": sha256(path), "truth": sha256(truth / name) if truth else None}
+                if entry.items() <= entries.get(name, {}).items() and (output / name).exists():
                     continue
-                started = time.monotonic()
-                low = to_tensor(picture).to(device)
-                settings = upscaler.settings
-                high = enlarge(network, low, upscaler.scale, settings["self_ensemble"], settings["tile"])
-                seconds = time.monotonic() - started
-                write_png(output / name, quantize(high, 16))
+                entries[name] = entry | _enlarge(upscaler, path, output / name, truth / name if truth else None)
             except (BadInput, NumericalError) as error:
                 faults.append(error)
                 continue
-            record["pictures"][name] = {"input": digest, "seconds": round(seconds, 3)}
+            except OutOfMemory as error:
+                faults.append(OutOfMemory(f"{path}: {error}"))
+                continue
             write_record(output, record)
             done += 1
     kept = f"{len(pictures) - done - len(faults)} kept, {len(faults)} refused"
     console.print(f"{output}: {done} enlarged in {time.monotonic() - begin:.1f} s, {kept}")
+    if truth:
+        _print_scores([entries[name]["psnr"] for name in pictures if name in entries])
     if faults:
         raise type(faults[0])(*[line for fault in faults for line in fault.lines])
+
+
+def _enlarge(upscaler: Upscaler, path: Path, target: Path, truth: Path | None) -> Record:
+    """Enlarge one picture; returns the seconds it took and, where the truth is given, the members' scores in dB."""
+    picture, high = read_rgb(path), read_rgb(truth) if truth else None
+    psnr: dict[str, float] = {}
+
+    def score(member: str, prediction: Tensor) -> None:
+        if high is not None:
+            psnr[member] = MetricConfig().psnr(to_bytes(quantize(prediction, 16)), high)
+
+    started = time.monotonic()
+    low = to_tensor(picture).to(upscaler.device)
+    prediction = enlarge_by(upscaler.tiled, low, upscaler.settings["self_ensemble"], score if truth else None)
+    seconds = time.monotonic() - started
+    write_png(target, quantize(prediction, 16))
+    score("together", prediction)
+    return {"seconds": round(seconds, 3), "psnr": psnr}
+
+
+def _print_scores(scores: Sequence[Mapping[str, float]]) -> None:
+    """Each symmetry's mean PSNR alone, and that of all together, beside the first symmetry's: the picture as it is."""
+    table = Table(title=f"{MetricConfig().definition()}, mean of {len(scores)} pictures")
+    for column in ("symmetry", "dB", "over e"):
+        table.add_column(column, justify="left" if column == "symmetry" else "right")
+    means = {name: sum(row[name] for row in scores) / len(scores) for name in (*SYMMETRIES, "together")}
+    for name, mean in means.items():
+        table.add_row(name, f"{mean:.4f}", f"{mean - means['e']:+.4f}")
+    console.print(table)
 
 
 def _choose(pictures: Mapping[str, Path], names: Path, folder: Path) -> dict[str, Path]:

@@ -13,6 +13,7 @@ from competition import infer
 from competition.ensemble import bicubic, enlarge, vote
 from competition.errors import BadInput, NumericalError
 from competition.images import list_pictures, write_png
+from competition.tiling import Tiled
 
 SIZES = st.integers(1, 70)
 
@@ -64,7 +65,9 @@ def test_a_value_that_is_not_finite_is_refused_before_it_is_rounded(texture, tmp
             return high
 
     write_png(tmp_path / "in/1.png", texture(1, 8, 8))
-    upscaler = infer.Upscaler(Faulty(), 4, {"source": "faulty", "self_ensemble": "none", "tile": 0})
+    upscaler = infer.Upscaler(
+        Tiled(Faulty(), Faulty(), 4), torch.device("cpu"), {"source": "faulty", "self_ensemble": "none"}
+    )
     with pytest.raises(NumericalError, match="not finite"):
         infer.infer(upscaler, list_pictures(tmp_path / "in"), tmp_path / "in", tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.png"))

@@ -78,17 +78,30 @@ class RRDBNet(nn.Module):
 
     def forward(self, low: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), about [0, 1] and not clipped."""
-        height, width = low.shape[-2:]
-        # Sizes that the un-shuffle does not divide are filled up by repeating the edge, and cut again at the end.
-        x = low
+        first = self.head(low)
+        high = self.tail(first + convolve(self.conv_body, self.body(first)))
+        return self.cut(high, low)
+
+    def head(self, low: Tensor) -> Tensor:
+        """The layers before the blocks: (N, 3, H, W) to num_feat channels at a quarter of the high picture's size.
+
+        Sizes that the un-shuffle does not divide are filled up by repeating the edge; `cut` takes that away again.
+        """
         if self.unshuffle > 1:
-            x = _take(low, height + -height % self.unshuffle, width + -width % self.unshuffle)
-        first = self.conv_first(functional.pixel_unshuffle(x, self.unshuffle))
-        x = first + convolve(self.conv_body, self.body(first))
+            height, width = low.shape[-2:]
+            low = _take(low, height + -height % self.unshuffle, width + -width % self.unshuffle)
+        features: Tensor = self.conv_first(functional.pixel_unshuffle(low, self.unshuffle))
+        return features
+
+    def tail(self, x: Tensor) -> Tensor:
+        """The layers after the long skip: (N, num_feat, H, W) to (N, 3, 4*H, 4*W)."""
         x = activate(convolve_doubled(self.conv_up1, x))
         x = activate(convolve_doubled(self.conv_up2, x))
-        high = convolve(self.conv_last, activate(convolve(self.conv_hr, x)))
-        return high if self.unshuffle == 1 else _take(high, height * self.scale, width * self.scale)
+        return convolve(self.conv_last, activate(convolve(self.conv_hr, x)))
+
+    def cut(self, high: Tensor, low: Tensor) -> Tensor:
+        """The part of the tail's output that belongs to the low picture."""
+        return high if self.unshuffle == 1 else _take(high, low.shape[-2] * self.scale, low.shape[-1] * self.scale)
 
 
 def _take(x: Tensor, height: int, width: int) -> Tensor:
