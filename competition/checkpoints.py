@@ -317,8 +317,10 @@ def _load(path: Path, training: Training) -> None:
 
 def _load_moments(learner: Learner, saved: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
-    for index, (name, parameter) in enumerate(learner.model.named_parameters()):
-        keys = [key for key in saved if key.rpartition(".")[0] == name]
+    names = {parameter: name for name, parameter in learner.model.named_parameters()}
+    parameters = (parameter for group in learner.optimizer.param_groups for parameter in group["params"])
+    for index, parameter in enumerate(parameters):
+        keys = [key for key in saved if key.rpartition(".")[0] == names[parameter]]
         state[index] = {key.rpartition(".")[2]: _in_layout_of(parameter, saved[key]) for key in keys}
     groups = learner.optimizer.state_dict()["param_groups"]
     learner.optimizer.load_state_dict({"state": state, "param_groups": groups})

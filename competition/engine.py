@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from competition.errors import UsageError
-from competition.models.banded import BandedRRDBNet
+from competition.models import banded
 from competition.models.rrdbnet import RRDBNet
 from competition.tiling import Forward
 
@@ -33,8 +33,8 @@ def build_engine(network: nn.Module, precision: Precision = "float32", backend: 
         network = network.double()
     if backend == "compile":
         network.compile()
-    elif isinstance(network, RRDBNet):
-        return _Converted(BandedRRDBNet(network, _TYPES[precision]))
+    elif isinstance(network, RRDBNet) and banded.covers(network):
+        return _Converted(banded.BandedRRDBNet(network, _TYPES[precision]))
     return _Autocast(network, _TYPES[precision])
 
 

@@ -15,10 +15,10 @@ from competition.data.synthesis import SynthesizeConfig
 from competition.errors import UsageError
 from competition.losses import LossConfig, MSEConfig
 from competition.metrics import MetricConfig
-from competition.models import ModelConfig
+from competition.models import AnyScaleConfig, ModelConfig
 from competition.models.patchgan import PatchGANConfig
 from competition.models.rrdbnet import RRDBNetConfig
-from competition.optim import OptimizerConfig
+from competition.optim import AdamConfig, OptimizerConfig
 from competition.schedules import MultiStepConfig, ScheduleConfig
 
 # Where the data lies, who cuts it, what is written when: nothing of that changes the result.
@@ -39,6 +39,9 @@ class DataConfig(Config):
     """Which fold is held out, where `validation` is a share: 0.2 makes 5 folds, 0 to 4."""
     high_patch: int = Field(256, ge=8)
     """Side of a high patch in pixels."""
+    scales: tuple[Literal[2, 3, 4], ...] = ()
+    """Scales that every batch mixes in equal parts, the model's among them; low pictures of the others are made from
+    the high ones by MATLAB's bicubic. Empty: the model's alone."""
     synthesize: SynthesizeConfig | None = None
     sampling: SamplingConfig = UniformConfig()
     channel_shuffle: float = Field(0, ge=0, le=1)
@@ -123,12 +126,14 @@ class Experiment(Config):
     pretrained_partial: bool = False
     """Take from `pretrained` what fits and start the rest from scratch."""
     loss: LossConfig = MSEConfig()
-    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizer: OptimizerConfig = AdamConfig()
     schedule: ScheduleConfig = MultiStepConfig()
     clip: ClipConfig | None = None
     """How gradients are kept small, or null."""
     gan: GanConfig | None = None
     """The adversary of `train_gan`, or null for `train`."""
+    l1_penalty: float = Field(0, ge=0)
+    """Adds to the loss this times the sum of the weights' magnitudes, biases left out; the log shows the loss alone."""
     steps: int = Field(1_000_000, ge=1)
     """Optimiser steps."""
     batch: int = Field(16, ge=1)
@@ -169,17 +174,31 @@ class Experiment(Config):
         if starts != sorted(set(starts)) or (starts and starts[-1] >= self.steps):
             raise ValueError(f"stages begin at steps {starts}, which do not follow each other below {self.steps}")
         for number, stage in enumerate(self.all_stages()):
-            if stage.high_patch % self.model.scale:
-                key = f"stages.{number - 1}.high_patch" if number else "data.high_patch"
-                raise ValueError(f"{key} {stage.high_patch} is no multiple of the scale {self.model.scale}")
+            for scale in self.scales():
+                if stage.high_patch % scale:
+                    key = f"stages.{number - 1}.high_patch" if number else "data.high_patch"
+                    raise ValueError(f"{key} {stage.high_patch} is no multiple of the scale {scale}")
         return self
 
     @model_validator(mode="after")
     def _gan_fits(self) -> "Experiment":
         accumulated = max(stage.accumulate for stage in self.all_stages()) > 1
-        if self.gan and (self.model.scale > 1 or accumulated or self.precision == "fp16"):
-            raise ValueError("gan needs model.scale 1, accumulate 1 and precision no or bf16")
+        if self.gan and (self.model.scale > 1 or accumulated or self.l1_penalty or self.precision == "fp16"):
+            raise ValueError("gan needs model.scale 1, accumulate 1, l1_penalty 0 and precision no or bf16")
         return self
+
+    @model_validator(mode="after")
+    def _scales_fit(self) -> "Experiment":
+        scales, model = self.data.scales, self.model
+        if scales and (model.scale not in scales or len(set(scales)) < len(scales)):
+            raise ValueError(f"data.scales {list(scales)} do not have model.scale {model.scale} among them, each once")
+        if len(scales) > 1 and not isinstance(model, AnyScaleConfig):
+            raise ValueError(f"data.scales {list(scales)} are several, but model.name {model.name} has one scale")
+        return self
+
+    def scales(self) -> tuple[int, ...]:
+        """The scales of its batches."""
+        return self.data.scales or (self.model.scale,)
 
     def all_stages(self) -> list[Stage]:
         """The stages one after the other, from step 0 to `steps`."""

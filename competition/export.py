@@ -42,7 +42,7 @@ class Comparison(NamedTuple):
 def main(arguments: Sequence[str]) -> None:
     """The command line: SOURCE --output DIR."""
     parser = ArgumentParser(prog="python -m competition.export", description=__doc__ or "")
-    parser.add_argument("source", help="run folder, weights file, name of pretrained weights, or bicubic")
+    parser.add_argument("source", help="run folder, weights file, name of pretrained weights, or bicubic and the like")
     parser.add_argument("--output", type=Path, required=True, help="folder for NAME.onnx and NAME.pt2")
     formats = get_args(Format)
     parser.add_argument("--formats", nargs="+", choices=formats, default=formats, help="default: onnx pt2")

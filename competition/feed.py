@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from competition.data.degrade import Degradation
 from competition.data.likeness import SAME_SCENE
 from competition.data.lookalikes import lookalikes
-from competition.data.pairs import Pair, find_pairs
-from competition.data.patches import Patches, Photometry, Share, Stage
+from competition.data.pairs import Pair, Recipe, find_pairs
+from competition.data.patches import Mixture, Patches, Photometry, Share, Stage
 from competition.data.preparation import Prepared, open_store, prepare, sources
 from competition.data.splits import Split, hold_out_fold, hold_out_listed
 from competition.experiment import DataConfig, Experiment
@@ -41,6 +42,8 @@ def prepare_pairs(experiment: Experiment, verify: bool = False) -> int:
     everything = pairs + _synthetic(experiment)
     prepare(everything, scale, folder, data.store == "disk", verify)
     lookalikes(open_store(everything, scale, folder), folder)
+    for other in _other_scales(experiment):
+        prepare(_reduced(everything), other, _reduced_folder(data, other), data.store == "disk", verify)
     return len(everything)
 
 
@@ -63,15 +66,29 @@ def open_contest(experiment: Experiment) -> Contest:
     return Contest(training, list(compress(pairs, held)), split, left_out)
 
 
+def open_batches(experiment: Experiment, prepared: Sequence[Prepared], share: Share) -> Mixture:
+    """The batches of all scales, cut from prepared pairs, of which this process has its share."""
+    parts = [open_patches(experiment, prepared, share)]
+    for number, scale in enumerate(_other_scales(experiment), 1):
+        pairs = _reduced([one.pair for one in prepared])
+        reduced = open_store(pairs, scale, _reduced_folder(experiment.data, scale))
+        parts.append(_cut(experiment, reduced, share, scale, number))
+    return Mixture(parts)
+
+
 def open_patches(experiment: Experiment, prepared: Sequence[Prepared], share: Share) -> Patches:
-    """The batches cut from prepared pairs, of which this process has its share."""
-    data, scale = experiment.data, experiment.model.scale
+    """The batches of the model's scale, cut from prepared pairs, of which this process has its share."""
+    return _cut(experiment, prepared, share, experiment.model.scale, 0)
+
+
+def _cut(experiment: Experiment, prepared: Sequence[Prepared], share: Share, scale: int, number: int) -> Patches:
+    data, parts = experiment.data, len(experiment.scales())
     pictures = sources(data.store, prepared)
     sizes = [picture.size for picture in pictures]
     sampling = data.sampling.build(sizes, lambda: [one.fact("difficulty") for one in prepared])
-    stages = [Stage(s.first, s.high_patch // scale, s.batch) for s in experiment.all_stages()]
+    stages = [Stage(s.first, s.high_patch // scale, s.batch // parts) for s in experiment.all_stages()]
     photometry = Photometry(data.channel_shuffle, data.gain)
-    return Patches(pictures, sampling, stages, scale, experiment.seed, photometry, share)
+    return Patches(pictures, sampling, stages, scale, experiment.seed, photometry, share, number)
 
 
 def _place(experiment: Experiment) -> tuple[DataConfig, int, Path]:
@@ -82,3 +99,16 @@ def _place(experiment: Experiment) -> tuple[DataConfig, int, Path]:
 def _synthetic(experiment: Experiment) -> list[Pair]:
     synthesize = experiment.data.synthesize
     return synthesize.pairs(experiment.seed) if synthesize else []
+
+
+def _other_scales(experiment: Experiment) -> list[int]:
+    return [scale for scale in experiment.scales() if scale != experiment.model.scale]
+
+
+def _reduced(pairs: Sequence[Pair]) -> list[Pair]:
+    """The same high pictures with low ones made of them: by MATLAB's bicubic, or as a synthetic pair says."""
+    return [Pair(pair.name, pair.high, pair.high, pair.recipe or Recipe(Degradation(), 0)) for pair in pairs]
+
+
+def _reduced_folder(data: DataConfig, scale: int) -> Path:
+    return data.prepared(scale) / "reduced"  # apart from the pairs of an experiment of this scale alone

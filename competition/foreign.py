@@ -29,15 +29,16 @@ _ROOM = 2**29
 _ADVICE = "Nothing in it was run; delete it or choose a file with weights only"
 
 
-def read(path: Path) -> tuple[weights.State, str]:
+def read(path: Path, left_out: str = "") -> tuple[weights.State, str]:
     """The tensors of a .pth under its own names, float32 and finite, and the part of the file they were in.
 
+    Entries whose names match the regular expression `left_out` are, whatever they hold.
     Raises BadCheckpoint for everything but a dictionary of plain tensors, or one under `params_ema` or `params`.
     """
     # Forked as data workers are: a new interpreter would need seconds to import torch.
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(path, sender), daemon=True)
+    process = context.Process(target=_answer, args=(path, left_out, sender), daemon=True)
     process.start()
     sender.close()
     try:
@@ -59,14 +60,15 @@ def read(path: Path) -> tuple[weights.State, str]:
 # ---- in the child ---------------------------------------------------------------------------------------------------
 
 
-def _answer(path: Path, sender: Connection) -> None:
+def _answer(path: Path, left_out: str, sender: Connection) -> None:
     """Send the part's name and its tensors, or the fault."""
     faulthandler.disable()
     _limit(path.stat().st_size)
     torch.set_num_threads(1)  # the threads of the parent are not here
     try:
         state, part = _part(_unpickle(path), path)
-        encoded = safetensors.torch.save(_plain(state, path))
+        kept = {name: tensor for name, tensor in state.items() if not re.fullmatch(left_out, name)}
+        encoded = safetensors.torch.save(_plain(kept, path))
     except Exception as error:  # A damaged or hostile file can raise anything.
         sender.send_bytes(json.dumps({"fault": _line(error, path)}).encode())
     else:

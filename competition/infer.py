@@ -1,4 +1,4 @@
-"""Enlarge a folder of pictures with a run, a weights file, pretrained weights or plain bicubic."""
+"""Enlarge a folder of pictures with a run, a weights file, pretrained weights or a plain enlarger."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ from competition.geometry import SYMMETRIES
 from competition.images import list_pictures, quantize, read_rgb, to_bytes, to_tensor, write_png
 from competition.memory import reuse_freed_memory
 from competition.metrics import MetricConfig
-from competition.networks import choose
+from competition.networks import PLAIN, choose
 from competition.predictions import Record, read_record, write_record
 from competition.progress import console, progress
 from competition.provenance import commit
@@ -43,12 +43,14 @@ class Upscaler(NamedTuple):
 
 def main(arguments: Sequence[str]) -> None:
     """The command line: SOURCE --input DIR --output DIR."""
+    plain = ", ".join(PLAIN)
     parser = ArgumentParser(prog="python -m competition.infer", description=__doc__ or "")
-    parser.add_argument("source", help="run folder, weights file, name of pretrained weights, or bicubic")
+    parser.add_argument("source", help=f"run folder, weights file, name of pretrained weights, or {plain}")
     parser.add_argument("--input", type=Path, required=True, help="folder of 8-bit RGB PNGs")
     parser.add_argument("--output", type=Path, required=True, help="folder for 16-bit PNGs of the same names")
     parser.add_argument("--self-ensemble", choices=get_args(SelfEnsemble), default="none", help="default: none")
     parser.add_argument("--names", type=Path, help="text file that lists the pictures to enlarge, one name a line")
+    parser.add_argument("--scale", type=int, help="for networks of several scales; default: the source's own, or 4")
     parser.add_argument("--tile", type=int, help="side of a tile in low pixels, 0 for whole pictures; default: as fits")
     parser.add_argument("--precision", choices=get_args(Precision), default="float32", help="default: float32, exact")
     parser.add_argument("--backend", choices=get_args(Backend), default="torch", help="what computes, default: torch")
@@ -64,7 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     if given.truth and given.self_ensemble == "none":
         raise UsageError("--truth: scores the members of a self-ensemble. Add --self-ensemble mean")
     reuse_freed_memory()
-    upscaler = load_upscaler(given.source, given.self_ensemble, given.tile, given.precision, given.backend)
+    upscaler = load_upscaler(given.source, given.self_ensemble, given.tile, given.precision, given.backend, given.scale)
     infer(upscaler, pictures, given.input, given.output, given.truth)
 
 
@@ -74,17 +76,18 @@ def load_upscaler(
     tile: int | None = None,
     precision: Precision = "float32",
     backend: Backend = "torch",
+    scale: int | None = None,
 ) -> Upscaler:
-    """The network behind a run folder, a weights file, a pretrained name or `bicubic` (x4)."""
+    """The network of a run folder, a weights file, a pretrained name or a plain enlarger, as `choose` finds it."""
     settings: Record = {"source": source, "self_ensemble": self_ensemble, "tile": tile}
-    settings |= {"precision": precision, "backend": backend}
-    network, description, path = choose(source)
-    scale = description.model.scale
+    network, description, path = choose(source, scale)
+    settings |= {"precision": precision, "backend": backend, "description": description.model_dump(mode="json")}
     if path:
-        settings |= {"weights": sha256(path), "description": description.model_dump(mode="json")}
+        settings |= {"weights": sha256(path)}
     device = torch.device("cuda" if torch.cuda.is_available() and backend != "openvino" else "cpu")
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Upscaler(Tiled(build_engine(network, precision, backend), network, scale, tile), device, settings)
+    tiled = Tiled(build_engine(network, precision, backend), network, description.model.scale, tile)
+    return Upscaler(tiled, device, settings)
 
 
 def infer(

@@ -53,11 +53,10 @@ def read_command(name: str, purpose: str, arguments: Sequence[str]) -> Experimen
 
 def _check_batches(experiment: Experiment) -> None:
     for stage in experiment.all_stages():
-        if stage.batch % (processes.count() * stage.accumulate):
-            parts = f" in {stage.accumulate} parts each" if stage.accumulate > 1 else ""
-            raise UsageError(
-                f"batch: {stage.batch} cannot be shared by {processes.count()} processes{parts}. Change it"
-            )
+        parts = stage.accumulate * len(experiment.scales())
+        if stage.batch % (processes.count() * parts):
+            each = f" in {parts} parts each" if parts > 1 else ""
+            raise UsageError(f"batch: {stage.batch} cannot be shared by {processes.count()} processes{each}. Change it")
 
 
 @contextlib.contextmanager
@@ -126,10 +125,10 @@ def require_room(accelerator: Accelerator, run: Path, training: checkpoints.Trai
 
 def open_batches(
     experiment: Experiment, accelerator: Accelerator, contest: feed.Contest, step: int
-) -> Generator[Batch, None, None]:
-    """This process's part of the batches from `step` to the last one; close it before the process ends."""
+) -> Generator[tuple[Batch, ...], None, None]:
+    """This process's part, by scale, of the batches from `step` to the last one; close it before the process ends."""
     share = Share(accelerator.process_index, accelerator.num_processes)
-    patches = feed.open_patches(experiment, contest.training, share)
+    patches = feed.open_batches(experiment, contest.training, share)
     cuda, workers = accelerator.device.type == "cuda", experiment.data.workers
     run = experiment.runs / experiment.name
     say(accelerator, f"{run}: step {step} of {experiment.steps}, {len(contest.training)} pairs, {accelerator.device}")

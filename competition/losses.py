@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
+from competition.colour import luma
 from competition.config import Config
 from competition.errors import UsageError
 
@@ -154,9 +155,31 @@ class FrequencyConfig(Config):
         return Loss(frequency)
 
 
-# ---- sums -----------------------------------------------------------------------------------------------------------
+# ---- made of others --------------------------------------------------------------------------------------------------
 
 _Single = MSEConfig | L1Config | CharbonnierConfig | PSNRConfig | SSIMConfig | FrequencyConfig
+
+
+class LumaConfig(Config):
+    """Another loss, of luma alone: that of published benchmarks, for networks that leave the colour as it is.
+
+    MATLAB's luma, in [16/255, 235/255].
+    """
+
+    name: Literal["luma"] = "luma"
+    loss: Annotated[_Single, Field(discriminator="name")] = MSEConfig()
+
+    def build(self) -> nn.Module:
+        loss = self.loss.build()
+
+        def of_luma(prediction: Tensor, truth: Tensor) -> Tensor:
+            value: Tensor = loss(luma(prediction), luma(truth))
+            return value
+
+        return Loss(of_luma)
+
+
+_Part = _Single | LumaConfig
 
 
 class PartConfig(Config):
@@ -164,7 +187,7 @@ class PartConfig(Config):
 
     weight: float = Field(gt=0)
     """What the loss is multiplied with."""
-    loss: Annotated[_Single, Field(discriminator="name")]
+    loss: Annotated[_Part, Field(discriminator="name")]
 
 
 class MixConfig(Config):
@@ -190,4 +213,4 @@ def _weighted_sum(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     return total
 
 
-LossConfig = Annotated[_Single | MixConfig, Field(discriminator="name")]
+LossConfig = Annotated[_Part | MixConfig, Field(discriminator="name")]

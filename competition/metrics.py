@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from competition.colour import OFFSET, SHARES
 from competition.config import Config
 
 Bytes = npt.NDArray[np.uint8]
@@ -65,7 +66,7 @@ class MetricConfig(Config):
         return picture.astype(np.float64) if self.channel == "rgb" else luma(picture)[..., None]
 
 
-LUMA = np.array([65.481, 128.553, 24.966])
+LUMA = np.array(SHARES)
 
 
 def luma(picture: Bytes) -> Plane:
@@ -73,7 +74,7 @@ def luma(picture: Bytes) -> Plane:
 
     Without that rounding bicubic lies up to 0.04 dB off the published tables.
     """
-    y: Plane = np.floor(16.5 + picture @ LUMA / 255)
+    y: Plane = np.floor(OFFSET + 0.5 + picture @ LUMA / 255)
     return y
 
 

@@ -17,17 +17,21 @@ from competition.config import suggest
 from competition.download import download
 from competition.errors import ArgumentParser, BadCheckpoint, UsageError, run_command
 from competition.files import sha256, write_atomic
-from competition.models import ModelConfig
+from competition.models import ModelConfig, rotation, windows
+from competition.models.hat import HATConfig
 from competition.models.nf_resunet import NFResUNetConfig
-from competition.models.rrdbnet import RRDBNetConfig
+from competition.models.rrdbnet import RRDBNetConfig, RRDBSettings
+from competition.models.swinir import SwinIRConfig
 from competition.progress import console
+
+PublishedModel = RRDBNetConfig | SwinIRConfig | HATConfig
 
 
 class Entry(NamedTuple):
     """Weights known by name."""
 
     name: str
-    model: RRDBNetConfig
+    model: PublishedModel
     licence: str
     notes: str
     """What they were trained for and where they were published."""
@@ -40,6 +44,7 @@ class Entry(NamedTuple):
 
 
 _RELEASES = "https://github.com/xinntao/Real-ESRGAN/releases/download"
+_SWINIR = "https://github.com/JingyunLiang/SwinIR/releases/download/v0.0"
 
 KNOWN = {
     entry.name: entry
@@ -73,6 +78,27 @@ KNOWN = {
             licence="Apache-2.0",
             notes="PSNR on MATLAB's bicubic reduction, DIV2K and Flickr2K. ESRGAN, 2018",
             by_hand="RRDB_PSNR_x4.pth from the Google Drive folder linked at https://github.com/xinntao/ESRGAN",
+        ),
+        Entry(
+            name="SwinIR-M_x4",
+            model=SwinIRConfig(),
+            licence="Apache-2.0",
+            notes="PSNR on MATLAB's bicubic reduction, DIV2K and Flickr2K. SwinIR, 2021",
+            url=f"{_SWINIR}/001_classicalSR_DF2K_s64w8_SwinIR-M_x4.pth",
+        ),
+        Entry(
+            name="SwinIR-S_x4",
+            model=SwinIRConfig(embed_dim=60, depths=(6, 6, 6, 6), upsampler="pixelshuffledirect"),
+            licence="Apache-2.0",
+            notes="The light SwinIR: PSNR on MATLAB's bicubic reduction, DIV2K. SwinIR, 2021",
+            url=f"{_SWINIR}/002_lightweightSR_DIV2K_s64w8_SwinIR-S_x4.pth",
+        ),
+        Entry(
+            name="HAT_SRx4",
+            model=HATConfig(),
+            licence="Apache-2.0",
+            notes="PSNR on MATLAB's bicubic reduction, DIV2K and Flickr2K. HAT, 2023",
+            by_hand="HAT_SRx4.pth from the folders linked at https://github.com/XPixelGroup/HAT",
         ),
         Entry(
             name="mini_x4",
@@ -152,7 +178,7 @@ def state_for(source: str, model: ModelConfig) -> weights.State:
     path = locate(source)
     if path.suffix == ".safetensors":
         content = weights.read(path)
-        state = content.ema or content.weights
+        state = {_our_name(name, model): tensor for name, tensor in (content.ema or content.weights).items()}
         return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     return _state_of(path, model)[0]
 
@@ -211,7 +237,7 @@ def _verify(name: str, path: Path, expected: str | None) -> None:
 # ---- conversion -----------------------------------------------------------------------------------------------------
 
 
-def _convert(model: RRDBNetConfig, path: Path, target: Path) -> None:
+def _convert(model: PublishedModel, path: Path, target: Path) -> None:
     state, part = _state_of(path, model)
     network = model.build()
     print(f"{weights.load_state(network, state, str(path))}, taken from {part}")
@@ -221,7 +247,7 @@ def _convert(model: RRDBNetConfig, path: Path, target: Path) -> None:
 
 def _state_of(path: Path, model: ModelConfig) -> tuple[weights.State, str]:
     """The tensors of a foreign file under `model`'s names, and the part of the file they were in."""
-    content, part = foreign.read(path)
+    content, part = foreign.read(path, windows.TABLES if isinstance(model, windows.WindowSettings) else "")
     state = {_our_name(name, model): tensor for name, tensor in content.items()}
     if len(state) < len(content):
         raise BadCheckpoint(f"{path}: holds a parameter under two names. Choose a file with weights only")
@@ -231,26 +257,36 @@ def _state_of(path: Path, model: ModelConfig) -> tuple[weights.State, str]:
 def _our_name(name: str, model: ModelConfig) -> str:
     """The parameter's name in this project's network, from any of the published ones."""
     name = name.removeprefix("module.")
-    for old, new in _RENAMED.items() if isinstance(model, RRDBNetConfig) else ():
+    if not isinstance(model, RRDBSettings):
+        return name
+    for old, new in _RENAMED.items():
         name = re.sub(f"^{old}", new, name)
-    return name
+    # The network that is turned and the one that is not take each other's weights.
+    name = name.removeprefix(rotation.PREFIX)
+    return f"{rotation.PREFIX}{name}" if isinstance(model, rotation.RotationConfig) else name
 
 
 # ---- table ----------------------------------------------------------------------------------------------------------
 
 
 def _table(folder: Path) -> Table:
-    table = Table("name", "RRDBNet", "licence", "SHA-256", "present", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table("name", "network", "licence", "SHA-256", "present", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for entry in KNOWN.values():
-        model = entry.model
         table.add_row(
             entry.name,
-            f"{model.num_feat}/{model.num_block}/{model.num_grow_ch} x{model.scale}",
+            f"{entry.model.name} {_size(entry.model)} x{entry.model.scale}",
             entry.licence,
             "yes" if entry.sha256 else "no",
             "yes" if (folder / f"{entry.name}.safetensors").exists() else "no",
         )
     return table
+
+
+def _size(model: PublishedModel) -> str:
+    """Features, blocks and growth of an RRDBNet, channels and blocks of the others."""
+    if isinstance(model, RRDBNetConfig):
+        return f"{model.num_feat}/{model.num_block}/{model.num_grow_ch}"
+    return f"{model.embed_dim}/{sum(model.depths)}"
 
 
 if __name__ == "__main__":

@@ -31,10 +31,16 @@ class Estimate(NamedTuple):
 
 
 def preview(experiment: Experiment, processes: int) -> Table:
-    """A table of all stages; times are measured here, on random pictures."""
+    """A table of all stages; times are measured here, on random pictures.
+
+    Raises UsageError where training would: for layers, a loss or a way of clipping that are not to be had.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(experiment.seed)
     network = experiment.model.build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    experiment.optimizer.build(network)
+    if experiment.clip:
+        experiment.clip.build()
     stages = experiment.all_stages()
     found = [estimate(experiment, network, stage, processes) for stage in stages]
     seconds = [one.seconds * (stage.last - stage.first) for one, stage in zip(found, stages, strict=True)]

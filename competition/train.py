@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from competition import checkpoints, loops, processes
 from competition.errors import UsageError, run_command
 from competition.experiment import Experiment
-from competition.optim import update_ema
+from competition.optim import add_l1_gradient, update_ema
 from competition.progress import progress
 from competition.runs import Log
 
@@ -39,7 +39,7 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     contest, identity = loops.open_contest(experiment, run, accelerator)
     stop = processes.StopSignal()
     network = loops.first_network(experiment, accelerator)
-    training = checkpoints.Training(network, copy.deepcopy(network), experiment.optimizer.build(network.parameters()))
+    training = checkpoints.Training(network, copy.deepcopy(network), experiment.optimizer.build(network))
     model, optimizer = accelerator.prepare(training.model, training.optimizer)
     conditions = checkpoints.Conditions.now(identity, experiment.seed, accelerator.num_processes)
     step = loops.resume(accelerator, run, training, conditions)
@@ -64,9 +64,12 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
                 criterion = stage.loss.build().to(accelerator.device)
             lr = stage.rate(step)
             for group in optimizer.param_groups:
-                group["lr"] = lr
-            loss = _backward(accelerator, model, criterion, batch.floats(accelerator.device), stage.accumulate)
+                group["lr"] = lr * group["factor"]
+            mixed = [part.floats(accelerator.device) for part in batch]
+            loss = _backward(accelerator, model, criterion, mixed, stage.accumulate)
             accelerator.unscale_gradients()
+            if experiment.l1_penalty:
+                add_l1_gradient(training.model, experiment.l1_penalty)
             gradient = nn.utils.get_total_norm([weight.grad for weight in parameters if weight.grad is not None])
             finite, stopping = processes.agree(accelerator, torch.stack([loss, gradient]), stop.requested)
             left_out = 0 if finite else left_out + 1
@@ -92,14 +95,20 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
 
 
 def _backward(
-    accelerator: Accelerator, model: nn.Module, criterion: nn.Module, batch: tuple[Tensor, Tensor], parts: int
+    accelerator: Accelerator,
+    model: nn.Module,
+    criterion: nn.Module,
+    mixed: Sequence[tuple[Tensor, Tensor]],
+    accumulate: int,
 ) -> Tensor:
-    """Add the gradients of a batch, in so many parts one after the other; returns its loss, detached."""
+    """Add the gradients of a batch of one or more scales, of each in so many parts; returns its loss, detached."""
     total = torch.zeros((), device=accelerator.device)
-    for number, (low, high) in enumerate(zip(*(side.chunk(parts) for side in batch), strict=True), 1):
+    parts = [part for sides in mixed for part in zip(*(side.chunk(accumulate) for side in sides), strict=True)]
+    for number, (low, high) in enumerate(parts, 1):
+        scale = () if len(mixed) == 1 else (high.shape[-1] // low.shape[-1],)
         # Gradients travel between the processes once a step.
-        with contextlib.nullcontext() if number == parts else accelerator.no_sync(model):
-            loss = criterion(model(low), high) / parts
+        with contextlib.nullcontext() if number == len(parts) else accelerator.no_sync(model):
+            loss = criterion(model(low, *scale), high) / len(parts)
             accelerator.backward(loss)
         total += loss.detach()
     return total

@@ -47,7 +47,8 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     stop = processes.StopSignal()
     network = loops.first_network(experiment, accelerator)
     judge = experiment.gan.discriminator.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    own, other = (experiment.optimizer.build(one.parameters()) for one in (network, judge))
+    own = experiment.optimizer.build(network)
+    other = experiment.optimizer.model_copy(update={"layers": ()}).build(judge)  # it has no such layers
     training = checkpoints.Training(network, copy.deepcopy(network), own, checkpoints.Learner(judge, other))
     model, optimizer, discriminator, other_optimizer = accelerator.prepare(network, own, judge, other)
     conditions = checkpoints.Conditions.now(identity, experiment.seed, accelerator.num_processes)
@@ -72,8 +73,8 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
                 criterion = stage.loss.build().to(accelerator.device)
             lr = stage.rate(step)
             for group in [*optimizer.param_groups, *other_optimizer.param_groups]:
-                group["lr"] = lr
-            low, high = batch.floats(accelerator.device)
+                group["lr"] = lr * group["factor"]
+            low, high = batch[0].floats(accelerator.device)  # of one scale
             made = model(low)
             # In one call, which is all that gradients on their way between processes allow.
             real, false = discriminator(torch.cat([low, low]), torch.cat([high, made.detach()])).chunk(2)

@@ -213,8 +213,7 @@ SABOTAGES = [
     Sabotage(
         "samples come from the global random generator",
         "competition/data/patches.py",
-        """        generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, stream, step, 0]))
-        return generator.random((count, 4))
+        """        return np.random.Generator(np.random.Philox(key=self.seed, counter=counter)).random((count, 4))
 """,
         """        return np.random.random((count, 4))
 """,
@@ -279,7 +278,7 @@ SABOTAGES = [
         TRAIN,
         """            lr = stage.rate(step)
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group["factor"]
 """,
         """            if step == first:
                 optimizer.param_groups[0]["lr"] = 1.0
@@ -303,7 +302,7 @@ SABOTAGES = [
     Sabotage(
         "gradients do not travel between the processes",
         TRAIN,
-        """        with contextlib.nullcontext() if number == parts else accelerator.no_sync(model):
+        """        with contextlib.nullcontext() if number == len(parts) else accelerator.no_sync(model):
 """,
         """        with accelerator.no_sync(model):
 """,

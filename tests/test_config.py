@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from competition.config import Config, describe, load, parse
 from competition.errors import UsageError
 from competition.experiment import Experiment
+from competition.models import ModelConfig
 from competition.models.bicubic import BicubicConfig
 from competition.models.rrdbnet import RRDBNetConfig
 
@@ -50,6 +51,7 @@ COMPLETE: dict[str, Any] = {
                 }
             ],
         },
+        "scales": [4],
         "sampling": {"name": "hard", "power": 0.5},
         "channel_shuffle": 0.1,
         "gain": 0.2,
@@ -61,10 +63,16 @@ COMPLETE: dict[str, Any] = {
     "pretrained": None,
     "pretrained_partial": False,
     "loss": {"name": "mix", "parts": [{"weight": 0.5, "loss": {"name": "charbonnier", "epsilon": 0.01}}]},
-    "optimizer": {"lr": 0.0002, "betas": [0.9, 0.99]},
+    "optimizer": {
+        "name": "adam",
+        "lr": 0.0002,
+        "layers": [{"layers": "body.0", "factor": 0.5}],
+        "betas": [0.9, 0.99],
+    },
     "schedule": {"name": "multistep", "milestones": [10, 20], "gamma": 0.5, "warmup": 3},
     "steps": 30,
     "batch": 4,
+    "l1_penalty": 1e-6,
     "clip": {"name": "adaptive", "factor": 0.02, "epsilon": 0.01},
     "accumulate": 2,
     "stages": [
@@ -174,11 +182,17 @@ def keys_of(data: dict[str, Any], prefix: str = "") -> Iterator[str]:
         yield from keys_of(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
 
 
+LOSSES = ("", "loss.parts.", "stages.", "stages.loss.parts.")
+
+
 def test_the_description_lists_every_key_with_its_default() -> None:
     lines = [line.strip() for line in describe(Experiment)]
     # Of losses and schedules that COMPLETE has only as a part or a stage, or not there.
     others = {"loss.epsilon", "stages.loss.epsilon", "stages.loss.parts.loss.epsilon", "schedule.floor", "clip.most"}
     others |= {"stages.schedule.milestones", "stages.schedule.gamma"}
+    others |= {f"{of}loss.loss.{key}" for of in LOSSES for key in ("name", "epsilon")}
+    others |= {f"optimizer.{key}" for key in ("momentum", "weight_decay", "decay")}
+    others |= {f"model.{key}" for network in get_args(get_args(ModelConfig)[0]) for key in network.model_fields}
     assert set(keys_of(COMPLETE)) | others == {line.split(" = ")[0] for line in lines}
     assert any(line.startswith("optimizer.lr = 0.0001  Learning rate") for line in lines)
     assert any(line.startswith("name = (required)  Name of the run") for line in lines)
@@ -193,7 +207,7 @@ def test_the_description_lists_every_key_with_its_default() -> None:
     [
         ("stps: 3", "stps: unknown key. Did you mean 'steps'? Allowed: name, runs, seed,"),
         ("zzz: 3", "zzz: unknown key. Allowed: name, runs, seed,"),
-        ("optimizer: {rl: 3}", "optimizer.rl: unknown key. Did you mean 'lr'? Allowed: lr, betas"),
+        ("optimizer: {rl: 3}", "optimizer.rl: unknown key. Did you mean 'lr'? Allowed: lr, layers, name, betas"),
         ("optimizer.lr: 3", "optimizer.lr: unknown key"),
         ("steps: ten", "steps: Input should be a valid integer"),
         ("steps: 1.5", "steps: Input should be a valid integer"),
@@ -215,6 +229,16 @@ def test_the_description_lists_every_key_with_its_default() -> None:
         ("ema: true", "ema: Input should be a valid number, got true"),
         ("pretrained_partial: no", "pretrained_partial: Input should be a valid boolean"),
         ("pretrained_partial: 1", "pretrained_partial: Input should be a valid boolean"),
+        (
+            "optimizer: {name: agd}",
+            "optimizer.name: unknown name 'agd'. Did you mean 'sgd'? Allowed: adam, sgd, rmsprop",
+        ),
+        (
+            "optimizer: {name: sgd, betas: [0.9, 0.9]}",
+            "optimizer.betas: unknown key. Allowed: lr, layers, name, momentum",
+        ),
+        ("optimizer: {name: 3}", "optimizer.name: unknown name '3'"),
+        ("optimizer: {layers: [{layers: conv3}]}", "optimizer.layers.0.factor: missing"),
         ("optimizer: {lr: -1}", "optimizer.lr: Input should be greater than 0, got -1"),
         ("optimizer: 3", "optimizer: Input should be an object, got 3"),
         ("optimizer:", "optimizer: Input should be an object, got null"),
@@ -227,7 +251,7 @@ def test_the_description_lists_every_key_with_its_default() -> None:
         ),
         ("metric: {channel: z}", "metric.channel: Input should be 'rgb' or 'y', got \"z\""),
         ("model: {name: rrdbnt}", "model.name: unknown name 'rrdbnt'. Did you mean 'rrdbnet'? Allowed: rrdbnet,"),
-        ("model: {name: 3}", "model.name: unknown name '3'. Allowed: rrdbnet, bicubic"),
+        ("model: {name: 3}", "model.name: unknown name '3'. Allowed: rrdbnet, "),
         ("model: {scale: 4}", "model: lacks its `name`"),
         ("model: [rrdbnet]", "model: Input should be an object"),
         (

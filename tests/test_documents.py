@@ -4,6 +4,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from accelerate.commands.config.config_args import load_config_from_file
 
 from competition.config import load
 from competition.experiment import Experiment
+from competition.models import ModelConfig
+from competition.preview import preview
 from competition.submit import Submission
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,6 +52,17 @@ def test_make_takes_the_data_folder_from_the_yaml_however_it_is_laid_out(text, t
     assert " data.root=data/contest " in said.stdout
 
 
+NETWORKS = typing.get_args(typing.get_args(ModelConfig)[0])
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
+def test_the_readme_has_every_network_with_its_size(network):
+    with torch.device("meta"):
+        size = sum(parameter.numel() for parameter in network().build().parameters())
+    name = network.model_fields["name"].default
+    assert re.search(rf"^\| .*`{name}`.* \| {size:,} \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
 def test_every_experiment_is_valid_short_explained_and_has_a_row(path):
     experiment = load(path, Experiment)
@@ -56,6 +70,14 @@ def test_every_experiment_is_valid_short_explained_and_has_a_row(path):
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# ") and lines[0].endswith("?") and len(lines) <= 40
     assert f"[{path.stem}]({path.name})" in (ROOT / "configs/README.md").read_text()
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+def test_every_experiment_passes_a_dry_run(path):
+    """Of its network at full size and all it learns with, on patches small enough for a test."""
+    small = ["data.high_patch=24", "batch=6", "accumulate=1", "stages=[]"]
+    experiment = load(path, Experiment, small)
+    assert preview(experiment, 1).title.startswith(f"{path.stem}: {experiment.steps:,} steps, 1 x cpu")
 
 
 @pytest.mark.parametrize("path", SUBMISSIONS, ids=lambda path: path.name)
@@ -81,6 +103,7 @@ def test_the_example_model_of_the_contributing_page_works(tmp_path):
     code = re.search(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL)
     path = tmp_path / "nearest.py"
     path.write_text(re.sub(r"^ {3}", "", code[1], flags=re.MULTILINE))
+    assert path.read_text() == (ROOT / "competition/models/nearest.py").read_text()
     spec = importlib.util.spec_from_file_location("nearest", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

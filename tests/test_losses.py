@@ -18,6 +18,7 @@ from competition.losses import (
     FrequencyConfig,
     L1Config,
     LossConfig,
+    LumaConfig,
     MixConfig,
     MSEConfig,
     PartConfig,
@@ -238,6 +239,21 @@ def test_mse_and_l1_are_those_of_torch() -> None:
 
 
 # ---- sums -----------------------------------------------------------------------------------------------------------
+
+
+def test_luma_compares_what_matlab_calls_y() -> None:
+    prediction, truth = truth_and(0.1)
+    shares = torch.tensor([65.481, 128.553, 24.966]).view(1, 3, 1, 1) / 255
+    expected = (((prediction - truth) * shares).sum(1)).square().mean()
+    torch.testing.assert_close(LumaConfig().build()(prediction, truth), expected)
+    absolute = (((prediction - truth) * shares).sum(1)).abs().mean()
+    torch.testing.assert_close(LumaConfig(loss=L1Config()).build()(prediction, truth), absolute)
+
+
+def test_luma_does_not_see_a_change_of_colour_alone() -> None:
+    truth = flat(0.5, 1, 3, 4, 4)
+    change = torch.tensor([1 / 65.481, -1 / 128.553, 0.0]).view(1, 3, 1, 1)
+    assert LumaConfig().build()(truth + change, truth) < 1e-12 < MSEConfig().build()(truth + change, truth)
 
 
 def test_a_mix_is_the_weighted_sum_of_its_parts_and_of_their_gradients() -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from competition import weights
 from competition.config import Config
+from competition.engine import build_engine
 from competition.errors import BadCheckpoint
 from competition.models import ModelConfig
 from competition.models.bicubic import BicubicConfig
@@ -20,17 +21,28 @@ from competition.models.recompute import recompute_blocks
 from competition.models.rrdbnet import RRDBNetConfig
 
 SMALL: dict[str, Any] = {"num_feat": 8, "num_block": 1, "num_grow_ch": 4}
-SMALL_UNET: dict[str, Any] = {"width": 8, "depth": 2, "encoder": "test_nfnet"}
+# Of every network the keys it has.
+SMALLEST = SMALL | {"num_block_up1": 1, "num_block_up2": 1, "depth": 4, "width": 8, "num_conv": 2, "initialiser": "he"}
+SMALLEST |= {"embed_dim": 8, "depths": (2,), "num_heads": 2, "window_size": 4, "squeeze_factor": 2}
+SMALLEST |= {"encoder": "test_nfnet"}
 
 
 def members() -> Iterator[Any]:
     """Every network of the union at every scale, small."""
     union, _ = typing.get_args(ModelConfig)
     for member in typing.get_args(union):
-        small = {key: value for key, value in (SMALL | SMALL_UNET).items() if key in member.model_fields}
+        small = {key: value for key, value in SMALLEST.items() if key in member.model_fields}
         for scale in typing.get_args(member.model_fields["scale"].annotation):
             config = member(scale=scale, **small)
             yield pytest.param(config, id=f"{config.name} x{scale}")
+
+
+def trainable(member: Any) -> bool:
+    """Whether it has weights, at the last of its scales: the others are the same network."""
+    (config,) = member.values
+    return config.scale == typing.get_args(type(config).model_fields["scale"].annotation)[-1] and any(
+        True for _ in config.build().parameters()
+    )
 
 
 EVERY_MEMBER = pytest.mark.parametrize("config", list(members()))
@@ -66,6 +78,13 @@ def test_gradients_reach_every_parameter_and_the_input(config: Any) -> None:
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name
         assert parameter.grad.isfinite().all(), name
+
+
+@EVERY_MEMBER
+def test_inference_computes_the_same_in_its_own_way(config: Any) -> None:
+    network, low = build(config).eval().requires_grad_(False), picture(1, 3, 9, 7)
+    with torch.inference_mode():
+        assert (build_engine(network)(low) - network(low)).abs().max() < 1e-5
 
 
 @EVERY_MEMBER
@@ -123,6 +142,22 @@ def test_recomputed_blocks_give_the_same_gradients(config: Any) -> None:
     recompute_blocks(network)
     for again, gradient in zip(gradients(), kept, strict=True):
         assert torch.equal(again, gradient)
+
+
+@pytest.mark.parametrize("config", [member for member in members() if trainable(member)])
+def test_two_hundred_steps_learn_one_patch_better_than_bicubic(config: Any) -> None:
+    """Of sharp squares, and grey, as the colour is not for networks of luma to change."""
+    network, scale = build(config).train(), config.scale
+    squares = picture(1, 1, 5, 5).round().repeat_interleave(2 * scale, 2).repeat_interleave(2 * scale, 3)
+    high = 0.1 + 0.8 * squares[..., scale:-scale, scale:-scale].expand(1, 3, -1, -1)
+    low = nn.functional.avg_pool2d(high, scale)
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    for _ in range(200):
+        optimizer.zero_grad()
+        nn.functional.mse_loss(network(low), high).backward()
+        optimizer.step()
+    plain = nn.functional.mse_loss(BicubicConfig(scale=scale).build()(low), high) if scale > 1 else 0.1 * high.var()
+    assert nn.functional.mse_loss(network(low), high) < 0.9 * plain
 
 
 def test_the_number_of_recomputed_blocks_is_told() -> None:

@@ -449,7 +449,7 @@ def test_command_without_a_name_lists_the_weights(tmp_path: Path) -> None:
     assert done.returncode == 0 and not done.stderr
     lines = {line.split()[0]: line.split() for line in done.stdout.splitlines() if line.strip()}
     assert all(name in lines for name in KNOWN)
-    assert lines["RealESRGAN_x4plus"][1:] == ["64/23/32", "x4", "BSD-3-Clause", "yes", "no"]
+    assert lines["RealESRGAN_x4plus"][1:] == ["rrdbnet", "64/23/32", "x4", "BSD-3-Clause", "yes", "no"]
     assert lines["mini_x4"][-1] == "yes"
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from competition.config import load
+from competition.errors import UsageError
 from competition.experiment import Experiment
-from competition.preview import estimate
+from competition.preview import estimate, preview
 
 TINY = """
 name: tiny
@@ -64,3 +65,13 @@ def test_a_dry_run_shows_every_stage_and_leaves_nothing(tmp_path: Path) -> None:
     for words in ("tiny: 50 steps, 1 x cpu", "0–30", "30–50", "60", "80", "5e-05", "140 samples in"):
         assert words in done.stdout
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["tiny.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [("optimizer.layers=[{layers: conv3, factor: 0.1}]", "conv3: no such layers"), ("loss={name: ssim}", "11x11")],
+)
+def test_a_dry_run_refuses_what_training_would(tmp_path: Path, override: str, words: str) -> None:
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    with pytest.raises(UsageError, match=words):
+        preview(load(tmp_path / "tiny.yaml", Experiment, ["data.high_patch=8", "batch=1", override]), 1)

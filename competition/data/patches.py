@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Generator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -83,8 +83,11 @@ class Patches(Dataset[Batch]):
         seed: int,
         photometry: Photometry = AS_IT_IS,
         share: Share = WHOLE,
+        number: int = 0,
     ) -> None:
         """`stages` begin with step 0 and follow each other; every batch is divisible by `share.processes`.
+
+        Of equal seeds, each `number` has places of its own.
 
         Raises BadInput that lists the pictures smaller than the largest patch.
         """
@@ -103,6 +106,7 @@ class Patches(Dataset[Batch]):
         self.seed = seed
         self.photometry = photometry
         self.share = share
+        self.number = number
 
     def stage(self, step: int) -> Stage:
         """The stage that a step belongs to."""
@@ -149,13 +153,27 @@ class Patches(Dataset[Batch]):
 
         A row does not depend on how many are drawn. Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011.
         """
-        generator = np.random.Generator(np.random.Philox(key=self.seed, counter=[0, stream, step, 0]))
-        return generator.random((count, 4))
+        counter = [0, stream, step, self.number]
+        return np.random.Generator(np.random.Philox(key=self.seed, counter=counter)).random((count, 4))
+
+
+class Mixture(Dataset[tuple[Batch, ...]]):
+    """An endless list of batches by optimiser step that have a part of each scale."""
+
+    def __init__(self, parts: Sequence[Patches]) -> None:
+        self.parts = parts
+
+    def __getitem__(self, step: int) -> tuple[Batch, ...]:
+        """This process's part of the batch of a step, by scale."""
+        return tuple(part[step] for part in self.parts)
+
+
+Item = TypeVar("Item")
 
 
 def loader(
-    patches: Patches, first: int, last: int, workers: int, pin_memory: bool = False
-) -> Generator[Batch, None, None]:
+    patches: Dataset[Item], first: int, last: int, workers: int, pin_memory: bool = False
+) -> Generator[Item, None, None]:
     """The batches of steps first..last-1; workers cut them ahead, and change nothing else.
 
     Close it before the process ends: the workers, deaf to signals, would be waited for. Raises what cutting raises.
@@ -179,13 +197,13 @@ def loader(
         raise error.with_traceback(None) from None
 
 
-class _Attempts(Dataset[Batch | Exception]):
+class _Attempts(Dataset[Item | Exception]):
     """Batches, or why there is none: raised in a worker, an error would come back with a traceback for its words."""
 
-    def __init__(self, patches: Patches) -> None:
+    def __init__(self, patches: Dataset[Item]) -> None:
         self.patches = patches
 
-    def __getitem__(self, step: int) -> Batch | Exception:
+    def __getitem__(self, step: int) -> Item | Exception:
         try:
             return self.patches[step]
         except (CompetitionError, OSError, MemoryError) as error:

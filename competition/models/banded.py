@@ -8,12 +8,19 @@ from torch.nn import functional
 
 from competition.models import winograd
 from competition.models.convolution import activate, convolve, convolve_doubled
-from competition.models.rrdbnet import RRDBNet
+from competition.models.rrdbnet import ResidualDenseBlock, RRDBNet
 
 _LEAST_STRIP = 8  # low rows, beyond which a strip is computed on two more to either side
 _WIDE = 48  # channels between the blocks, from which on the products saved outweigh the transforms
 _BAND_BYTES = 2**24  # of a dense block's features: what the last level of a CPU's caches holds
 _STRIP_BYTES = 2**26  # of one tensor of the tail
+
+
+def covers(network: RRDBNet) -> bool:
+    """Whether it is RRDBNet itself: a variant with other blocks, or blocks in other places, is computed as it is."""
+    blocks = [block for rrdb in network.body for block in rrdb.children()]
+    plain = all(type(block) is ResidualDenseBlock for block in blocks)
+    return plain and all(isinstance(body, nn.Identity) for body in (network.body_up1, network.body_up2))
 
 
 class BandedRRDBNet(nn.Module):

@@ -29,20 +29,26 @@ class Bicubic(nn.Module):
 
     def forward(self, low: Tensor) -> Tensor:
         """Enlarge (N, C, H, W) in [0, 1] to (N, C, scale*H, scale*W); overshoots are left for the final rounding."""
-        margin = _KERNEL_RADIUS * self.scale
-        for axis in (-2, -1):
-            low = low.index_select(axis, _mirrored(low.shape[axis], low.device))
-        # antialias=True selects torch's a = -0.5 kernel; without it torch uses a = -0.75, 0.1 dB away on Urban100.
-        high = functional.interpolate(low, scale_factor=self.scale, mode="bicubic", antialias=True)
-        return high[..., margin:-margin, margin:-margin]
+        return bicubic(low, self.scale)
+
+
+def bicubic(low: Tensor, scale: int) -> Tensor:
+    """(N, C, H, W) to (N, C, scale*H, scale*W), as `Bicubic`."""
+    margin = _KERNEL_RADIUS * scale
+    for axis in (-2, -1):
+        low = mirrored(low, axis, _KERNEL_RADIUS)
+    # antialias=True selects torch's a = -0.5 kernel; without it torch uses a = -0.75, 0.1 dB away on Urban100.
+    high = functional.interpolate(low, scale_factor=scale, mode="bicubic", antialias=True)
+    return high[..., margin:-margin, margin:-margin]
 
 
 _KERNEL_RADIUS = 2
 
 
-def _mirrored(size: int, device: torch.device) -> Tensor:
-    """Indices of a row with its border mirrored, edge pixel included: MATLAB's border, worth up to 0.02 dB."""
-    index = torch.arange(-_KERNEL_RADIUS, size + _KERNEL_RADIUS, device=device)
+def mirrored(low: Tensor, axis: int, margin: int) -> Tensor:
+    """`low` with its border mirrored along an axis, edge pixel included: MATLAB's border, worth up to 0.02 dB."""
+    size = low.shape[axis]
+    index = torch.arange(-margin, size + margin, device=low.device)
     index = torch.where(index < 0, -1 - index, index)
     index = torch.where(index >= size, 2 * size - 1 - index, index)
-    return index.clamp(0, size - 1)  # only pictures narrower than the kernel reach the clamp
+    return low.index_select(axis, index.clamp(0, size - 1))  # only pictures narrower than the kernel need the clamp

@@ -1,5 +1,7 @@
 """Training in less memory: what lies inside the blocks of a network is computed again for the gradients, not kept."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -11,14 +13,20 @@ class Blocks(nn.ModuleList):
     recompute = False
     """Keep only what goes from block to block; Chen et al., "Training deep nets with sublinear memory cost", 2016."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Through all blocks, one after the other."""
+    def forward(self, x: Tensor, *same: Tensor) -> Tensor:
+        """Through all blocks, one after the other; each is given `same` too."""
+        for output in self.outputs(x, *same):
+            x = output
+        return x
+
+    def outputs(self, x: Tensor, *same: Tensor) -> Iterator[Tensor]:
+        """What each block makes of the output of the one before."""
         for block in self:
             if self.recompute and torch.is_grad_enabled():
-                x = checkpoint(block, x, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
+                x = checkpoint(block, x, *same, use_reentrant=False, preserve_rng_state=False)  # nothing here is random
             else:
-                x = block(x)
-        return x
+                x = block(x, *same)
+            yield x
 
 
 def recompute_blocks(network: nn.Module, recompute: bool = True) -> int:

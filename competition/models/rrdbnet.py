@@ -1,5 +1,6 @@
 """RRDBNet, the network of ESRGAN and Real-ESRGAN, with basicsr's parameter names so that published weights load."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -12,10 +13,10 @@ from competition.models.convolution import activate, convolve, convolve_doubled,
 from competition.models.recompute import Blocks
 
 
-class RRDBNetConfig(Config):
-    """Wang et al., "ESRGAN", ECCVW 2018, section 3.1; un-shuffled inputs after Wang et al., "Real-ESRGAN", 2021."""
+class RRDBSettings(Config):
+    """What RRDBNet and its variants have in common."""
 
-    name: Literal["rrdbnet"] = "rrdbnet"
+    name: str
     num_feat: int = Field(64, ge=1)
     """Channels between the blocks."""
     num_block: int = Field(23, ge=1)
@@ -24,6 +25,12 @@ class RRDBNetConfig(Config):
     """Channels that each convolution adds inside a dense block."""
     scale: Literal[1, 2, 4] = 4
     """Enlargement factor; 1 and 2 un-shuffle the input by 4 and 2 and then enlarge by 4."""
+
+
+class RRDBNetConfig(RRDBSettings):
+    """Wang et al., "ESRGAN", ECCVW 2018, section 3.1; un-shuffled inputs after Wang et al., "Real-ESRGAN", 2021."""
+
+    name: Literal["rrdbnet"] = "rrdbnet"
 
     def build(self) -> "RRDBNet":
         return RRDBNet(self.num_feat, self.num_block, self.num_grow_ch, self.scale)
@@ -47,14 +54,17 @@ class ResidualDenseBlock(nn.Module):
         return dense_block((self.conv1, self.conv2, self.conv3, self.conv4, self.conv5), x)
 
 
+DenseBlock = Callable[[int, int], nn.Module]
+
+
 class RRDB(nn.Module):
     """Residual in residual: three dense blocks, their output scaled by 0.2 and added to the input."""
 
-    def __init__(self, num_feat: int, num_grow_ch: int) -> None:
+    def __init__(self, num_feat: int, num_grow_ch: int, dense_block: DenseBlock = ResidualDenseBlock) -> None:
         super().__init__()
-        self.rdb1 = ResidualDenseBlock(num_feat, num_grow_ch)
-        self.rdb2 = ResidualDenseBlock(num_feat, num_grow_ch)
-        self.rdb3 = ResidualDenseBlock(num_feat, num_grow_ch)
+        self.rdb1 = dense_block(num_feat, num_grow_ch)
+        self.rdb2 = dense_block(num_feat, num_grow_ch)
+        self.rdb3 = dense_block(num_feat, num_grow_ch)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, num_feat, H, W) to the same shape."""
@@ -62,17 +72,31 @@ class RRDB(nn.Module):
 
 
 class RRDBNet(nn.Module):
-    """Convolution, a trunk of RRDBs around one long skip, two nearest-neighbour doublings, two convolutions."""
+    """Convolution, a trunk of RRDBs around one long skip, two nearest-neighbour doublings, two convolutions.
 
-    def __init__(self, num_feat: int, num_block: int, num_grow_ch: int, scale: int) -> None:
+    The variants put other dense blocks into the RRDBs, or further trunks behind the doublings.
+    """
+
+    def __init__(
+        self,
+        num_feat: int,
+        num_block: int,
+        num_grow_ch: int,
+        scale: int,
+        dense_block: DenseBlock = ResidualDenseBlock,
+        body_up1: nn.Module | None = None,
+        body_up2: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.scale = scale
         self.unshuffle = 4 // scale
         self.conv_first = nn.Conv2d(3 * self.unshuffle**2, num_feat, 3, padding=1)
-        self.body = Blocks(RRDB(num_feat, num_grow_ch) for _ in range(num_block))
+        self.body = Blocks(RRDB(num_feat, num_grow_ch, dense_block) for _ in range(num_block))
         self.conv_body = nn.Conv2d(num_feat, num_feat, 3, padding=1)
         self.conv_up1 = nn.Conv2d(num_feat, num_feat, 3, padding=1)
+        self.body_up1 = nn.Identity() if body_up1 is None else body_up1
         self.conv_up2 = nn.Conv2d(num_feat, num_feat, 3, padding=1)
+        self.body_up2 = nn.Identity() if body_up2 is None else body_up2
         self.conv_hr = nn.Conv2d(num_feat, num_feat, 3, padding=1)
         self.conv_last = nn.Conv2d(num_feat, 3, 3, padding=1)
 
@@ -95,8 +119,8 @@ class RRDBNet(nn.Module):
 
     def tail(self, x: Tensor) -> Tensor:
         """The layers after the long skip: (N, num_feat, H, W) to (N, 3, 4*H, 4*W)."""
-        x = activate(convolve_doubled(self.conv_up1, x))
-        x = activate(convolve_doubled(self.conv_up2, x))
+        x = self.body_up1(activate(convolve_doubled(self.conv_up1, x)))
+        x = self.body_up2(activate(convolve_doubled(self.conv_up2, x)))
         return convolve(self.conv_last, activate(convolve(self.conv_hr, x)))
 
     def cut(self, high: Tensor, low: Tensor) -> Tensor:
