@@ -12,8 +12,10 @@ from measure import RESULTS, ROOT, keep
 BEGIN, END = "<!-- results: written by make results -->", "<!-- end of results -->"
 
 
-PAGES = ("README.md", "docs/data.md", "docs/inference.md", "docs/studies.md", "docs/test_pictures.md")
-PAGES += ("docs/training.md", "docs/votes.md")
+PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("data", "flare", "inference", "studies", "test_pictures", "training", "votes")),
+]
 
 
 def render(page: str) -> str:
