@@ -152,7 +152,7 @@ def main(data: Path, predictions: Path, names: list[str]) -> None:
     title = f"Votes on Urban100 061–070, whole frames, RGB; members in this order: {members} dB"
     columns = ["weights", "shares [%]", "fitted [dB]", "left out [dB]", "over the best member [dB]", "pictures won"]
     command = " ".join([COMMAND, *names])
-    keep("votes", title, command, columns, ways_to_weigh(folders, validation), PAGE)
+    keep("votes", title, command, columns, ways_to_weigh(folders, validation))  # on the README
     with tempfile.TemporaryDirectory() as work:
         columns = ["weights", "its share", "left out [dB]"]
         rows = with_a_bad_member(folders, validation, Path(work))
