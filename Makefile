@@ -7,6 +7,8 @@ NAME = $(basename $(notdir $(CONFIG)))
 DATA = $(or $(shell sed -nE '/^data:/,$$ { /^(data:.*[{,]|[[:space:]]+)[[:space:]]*root: */ { \
   s///; s/[[:space:]]*([,}]|[[:space:]]\#).*//; s/[[:space:]]+$$//; s/^["'\'']|["'\'']$$//g; p; q; }; }' $(CONFIG)),data/demo)
 SUBMISSION = $(or $(wildcard configs/submissions/$(NAME).yaml),configs/submissions/demo.yaml)
+# A configuration with an adversary is for the other loop.
+TRAINER = $(if $(shell grep -m1 '^gan:' $(CONFIG)),train_gan,train)
 SET =
 PROCESSES = 1
 # TRAIN=no predicts with the run as it stands.
@@ -81,7 +83,7 @@ prepare: demo  ## decode DATA's pairs into its pixel store and verify it; train 
 	$(BIN)/python -m competition.prepare $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET)
 
 train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes; DRY=yes only shows what it would do
-	$(LAUNCH) competition.train $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET) $(if $(filter yes,$(DRY)),--dry-run)
+	$(LAUNCH) competition.$(TRAINER) $(CONFIG) data.root=$(DATA) name=$(NAME) $(SET) $(if $(filter yes,$(DRY)),--dry-run)
 
 infer: $(if $(filter no,$(TRAIN)),install,train)  ## predict: validation plainly, validation and test pictures with 8-way self-ensemble
 	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/model/validation

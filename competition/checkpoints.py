@@ -33,6 +33,14 @@ from competition.files import (
 
 KEEP = 2
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optim.safetensors", "state.json", "MANIFEST.json"
+ADVERSARY = "adversary.safetensors"  # only where there is one: weights.NAME and moments.NAME.entry
+
+
+class Learner(NamedTuple):
+    """A network and its optimiser, changed in place."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
 
 
 class Training(NamedTuple):
@@ -41,6 +49,12 @@ class Training(NamedTuple):
     model: nn.Module
     ema: nn.Module
     optimizer: torch.optim.Optimizer
+    adversary: Learner | None = None
+    """What learns to tell the network's pictures from real ones, where it is trained so."""
+
+    def learners(self) -> list[Learner]:
+        """All networks that are trained."""
+        return [Learner(self.model, self.optimizer), *([self.adversary] if self.adversary else [])]
 
 
 class Conditions(Config):
@@ -114,10 +128,10 @@ def save(
 ) -> Path:
     """Write FOLDER/step_NNNNNNNNN/ whole or not at all, then delete all but the newest KEEP that are good.
 
-    It holds model.safetensors (which describes itself), optim.safetensors, state.json and a manifest of their SHA-256;
-    `best` and `extra` as in State. Before anything is written, raises NumericalError that names a tensor which is not
-    finite, and StorageError when the disk has too little room; OSError when the disk refuses. The older states are then
-    as they were.
+    It holds model.safetensors (which describes itself), optim.safetensors, adversary.safetensors where there is one,
+    state.json and a manifest of their SHA-256; `best` and `extra` as in State. Before anything is written, raises
+    NumericalError that names a tensor which is not finite, and StorageError when the disk has too little room; OSError
+    when the disk refuses. The older states are then as they were.
     """
     state = State(step=description.step, conditions=conditions, best=best, extra=dict(extra or {}))
     final = folder / f"step_{state.step:09d}"
@@ -137,12 +151,11 @@ def save(
 def require_room(folder: Path, training: Training) -> None:
     """Raise StorageError unless all that this training will save finds room, which is told before its first step."""
     network = _size(training.ema.state_dict().values())
-    parameters = list(training.model.parameters())
-    moments = _size(_optimizer_tensors(training).values()) or _size([*parameters, *parameters])
+    state = network + sum(map(_expected_size, training.learners()))
     sweep(folder)
     kept = min(KEEP, len(list(_newest_first(folder))))
     # The states still to be kept, one on top whose room is asked for twice, and the best weights.
-    needed = (KEEP - kept + 2) * (2 * network + moments) + network
+    needed = (KEEP - kept + 2) * state + network
     # Not made here: the folder is the sign that a run has saved something.
     require_space(folder if folder.exists() else folder.parent, needed)
 
@@ -189,7 +202,8 @@ def verify(path: Path) -> None:
         manifest = json.loads((path / MANIFEST).read_bytes()) if found.pop(MANIFEST, None) else None
     except (OSError, ValueError, RecursionError) as error:
         raise BadCheckpoint(f"{path}: cannot be read ({error})") from error
-    if not isinstance(manifest, dict) or not {*manifest} == {*found} == {MODEL, OPTIMIZER, STATE}:
+    required = {MODEL, OPTIMIZER, STATE}
+    if not isinstance(manifest, dict) or not {*manifest} == {*found} or {*found} - {ADVERSARY} != required:
         raise BadCheckpoint(f"{path}: holds {', '.join(sorted(found)) or 'nothing'}, which its manifest does not list")
     for name in found:
         if found[name] != manifest[name]:
@@ -199,16 +213,25 @@ def verify(path: Path) -> None:
 def _encode(training: Training, description: weights.Description, state: State) -> dict[str, bytes]:
     """The files of a state by name, the manifest last."""
     content = weights.Weights(training.model.state_dict(), training.ema.state_dict(), description)
-    moments = _optimizer_tensors(training)
+    moments = _moments(Learner(training.model, training.optimizer))
     weights.require_finite({f"optimizer.{name}": tensor for name, tensor in moments.items()})
     files = {
         MODEL: weights.encode(content),
         OPTIMIZER: safetensors.torch.save(moments),
         STATE: state.model_dump_json(indent=1).encode(),
     }
+    if training.adversary:
+        files[ADVERSARY] = _encode_adversary(training.adversary)
     # Of the bytes in memory: the hash of a file read back would agree with whatever the disk made of it.
     manifest = {name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
     return files | {MANIFEST: json.dumps(manifest, indent=1).encode()}
+
+
+def _encode_adversary(learner: Learner) -> bytes:
+    tensors = {f"weights.{name}": tensor for name, tensor in learner.model.state_dict().items()}
+    tensors |= {f"moments.{name}": tensor for name, tensor in _moments(learner).items()}
+    weights.require_finite({f"adversary.{name}": tensor for name, tensor in tensors.items()})
+    return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 
 def _write(final: Path, files: Mapping[str, bytes]) -> None:
@@ -278,17 +301,29 @@ def _read_state(path: Path) -> State:
 
 def _load(path: Path, training: Training) -> None:
     content = weights.read(path / MODEL)
-    saved = safetensors.torch.load_file(path / OPTIMIZER)
     weights.load_state(training.model, content.weights, str(path))
     weights.load_state(training.ema, content.ema, str(path))
+    _load_moments(Learner(training.model, training.optimizer), safetensors.torch.load_file(path / OPTIMIZER))
+    if training.adversary:
+        if not (path / ADVERSARY).exists():
+            raise BadCheckpoint(f"{path}: has no {ADVERSARY}. Restore it or choose another name=…")
+        parts: dict[str, dict[str, Tensor]] = {"weights": {}, "moments": {}}
+        for name, tensor in safetensors.torch.load_file(path / ADVERSARY).items():
+            part, _, rest = name.partition(".")
+            parts[part][rest] = tensor
+        weights.load_state(training.adversary.model, parts["weights"], str(path / ADVERSARY))
+        _load_moments(training.adversary, parts["moments"])
+
+
+def _load_moments(learner: Learner, saved: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
-    names = {parameter: name for name, parameter in training.model.named_parameters()}
-    parameters = (parameter for group in training.optimizer.param_groups for parameter in group["params"])
+    names = {parameter: name for name, parameter in learner.model.named_parameters()}
+    parameters = (parameter for group in learner.optimizer.param_groups for parameter in group["params"])
     for index, parameter in enumerate(parameters):
         keys = [key for key in saved if key.rpartition(".")[0] == names[parameter]]
         state[index] = {key.rpartition(".")[2]: _in_layout_of(parameter, saved[key]) for key in keys}
-    groups = training.optimizer.state_dict()["param_groups"]
-    training.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    groups = learner.optimizer.state_dict()["param_groups"]
+    learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
 def _in_layout_of(parameter: nn.Parameter, saved: Tensor) -> Tensor:
@@ -296,14 +331,21 @@ def _in_layout_of(parameter: nn.Parameter, saved: Tensor) -> Tensor:
     return torch.empty_like(parameter, dtype=saved.dtype).copy_(saved) if saved.shape == parameter.shape else saved
 
 
-def _optimizer_tensors(training: Training) -> dict[str, Tensor]:
+def _moments(learner: Learner) -> dict[str, Tensor]:
     """The optimiser's state as `parameter.entry`, so that it does not depend on an order."""
-    state: dict[nn.Parameter, dict[str, Any]] = training.optimizer.state  # type: ignore[assignment]
+    state: dict[nn.Parameter, dict[str, Any]] = learner.optimizer.state  # type: ignore[assignment]
     return {
         f"{name}.{key}": value.detach().cpu().contiguous()
-        for name, parameter in training.model.named_parameters()
+        for name, parameter in learner.model.named_parameters()
         for key, value in state.get(parameter, {}).items()
     }
+
+
+def _expected_size(learner: Learner) -> int:
+    """Bytes that a network and its moments will have in a state; two moments a parameter before the first step."""
+    parameters = list(learner.model.parameters())
+    moments = _size(_moments(learner).values()) or _size([*parameters, *parameters])
+    return _size(learner.model.state_dict().values()) + moments
 
 
 def _size(tensors: Iterable[Tensor]) -> int:

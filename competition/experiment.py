@@ -16,6 +16,7 @@ from competition.errors import UsageError
 from competition.losses import LossConfig, MSEConfig
 from competition.metrics import MetricConfig
 from competition.models import AnyScaleConfig, ModelConfig
+from competition.models.patchgan import PatchGANConfig
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.optim import AdamConfig, OptimizerConfig
 from competition.schedules import MultiStepConfig, ScheduleConfig
@@ -57,6 +58,15 @@ class DataConfig(Config):
     def prepared(self, scale: int) -> Path:
         """Folder of the store for pairs of this scale."""
         return (self.cache or self.root / "store") / f"x{scale}"
+
+
+class GanConfig(Config):
+    """Training against an adversary; Isola et al., "Image-to-image translation with conditional adversarial networks"
+    (Pix2Pix), CVPR 2017, equation 4. Its optimiser is that of the network, but for rates by layer."""
+
+    discriminator: PatchGANConfig = PatchGANConfig()
+    weight: float = Field(100, gt=0)
+    """What `loss` is multiplied with beside the adversarial loss: their lambda, with loss l1."""
 
 
 class StageConfig(Config):
@@ -122,6 +132,8 @@ class Experiment(Config):
     """How gradients are kept small, or null."""
     l1_penalty: float = Field(0, ge=0)
     """Adds to the loss this times the sum of the weights' magnitudes, biases left out; the log shows the loss alone."""
+    gan: GanConfig | None = None
+    """The adversary of `train_gan`, or null for `train`."""
     steps: int = Field(1_000_000, ge=1)
     """Optimiser steps."""
     batch: int = Field(16, ge=1)
@@ -175,6 +187,13 @@ class Experiment(Config):
             raise ValueError(f"data.scales {list(scales)} do not have model.scale {model.scale} among them, each once")
         if len(scales) > 1 and not isinstance(model, AnyScaleConfig):
             raise ValueError(f"data.scales {list(scales)} are several, but model.name {model.name} has one scale")
+        return self
+
+    @model_validator(mode="after")
+    def _gan_fits(self) -> "Experiment":
+        accumulated = max(stage.accumulate for stage in self.all_stages()) > 1
+        if self.gan and (self.model.scale > 1 or accumulated or self.l1_penalty or self.precision == "fp16"):
+            raise ValueError("gan needs model.scale 1, accumulate 1, l1_penalty 0 and precision no or bf16")
         return self
 
     def scales(self) -> tuple[int, ...]:

@@ -19,6 +19,7 @@ from competition.errors import ArgumentParser, BadCheckpoint, UsageError, run_co
 from competition.files import sha256, write_atomic
 from competition.models import ModelConfig, rotation, windows
 from competition.models.hat import HATConfig
+from competition.models.nf_resunet import NFResUNetConfig
 from competition.models.rrdbnet import RRDBNetConfig, RRDBSettings
 from competition.models.swinir import SwinIRConfig
 from competition.progress import console
@@ -164,11 +165,16 @@ def locate(source: str) -> Path:
 
 
 def state_for(source: str, model: ModelConfig) -> weights.State:
-    """float32 tensors to start `model` from: a known name, a weights file of ours, or a foreign .pth. Never downloads.
+    """float32 tensors to start `model` from: a known name, a weights file of ours, or a foreign .pth.
 
-    Averaged weights are preferred. Whether the tensors fit is for `weights.load_state` to say.
-    Raises UsageError for an unknown source, BadCheckpoint for one that is missing, damaged or unsafe.
+    Averaged weights are preferred. Whether the tensors fit is for `weights.load_state` to say. Never downloads, unless
+    the source is `timm`, which does so by itself. Raises UsageError for an unknown source, BadCheckpoint for one that
+    is missing, damaged or unsafe.
     """
+    if source == "timm":
+        if not isinstance(model, NFResUNetConfig):
+            raise UsageError(f"pretrained: timm has no weights of {model.name}. Choose nf_resunet or other weights")
+        return model.published()
     path = locate(source)
     if path.suffix == ".safetensors":
         content = weights.read(path)

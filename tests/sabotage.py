@@ -41,7 +41,8 @@ class Sabotage(NamedTuple):
         return text.replace(self.old, self.new)
 
 
-FILES, STATES, TRAIN = "competition/files.py", "competition/checkpoints.py", "competition/train.py"
+FILES, STATES = "competition/files.py", "competition/checkpoints.py"
+TRAIN, LOOPS = "competition/train.py", "competition/loops.py"
 
 SABOTAGES = [
     # ---- the disk ---------------------------------------------------------------------------------------------------
@@ -112,7 +113,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the best weights are written in place",
-        TRAIN,
+        LOOPS,
         """            write_atomic(self.path, weights.encode(content))
 """,
         """            self.path.write_bytes(weights.encode(content))
@@ -121,7 +122,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "two trainers may have one run folder",
-        TRAIN,
+        LOOPS,
         """    with locked(run) if processes.rank() == 0 else contextlib.nullcontext():
 """,
         """    with contextlib.nullcontext():
@@ -194,6 +195,22 @@ SABOTAGES = [
         ("test_checkpoints.py",),
     ),
     Sabotage(
+        "the moments of an adversary's optimiser are not restored",
+        STATES,
+        """        _load_moments(training.adversary, parts["moments"])
+""",
+        "",
+        ("test_train_gan.py::test_kill_9_loses_nothing_and_ends_with_the_same_bits",),
+    ),
+    Sabotage(
+        "the network's step changes its adversary too",
+        "competition/train_gan.py",
+        """            judge.requires_grad_(False)
+""",
+        "",
+        ("test_train_gan.py::test_two_steps_are_those_of_the_paper_written_out",),
+    ),
+    Sabotage(
         "samples come from the global random generator",
         "competition/data/patches.py",
         """        return np.random.Generator(np.random.Philox(key=self.seed, counter=counter)).random((count, 4))
@@ -204,7 +221,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the seed does not decide the first weights",
-        TRAIN,
+        LOOPS,
         """    torch.manual_seed(experiment.seed)
 """,
         "",
@@ -212,7 +229,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "a resumed run forgets how good its best weights were",
-        TRAIN,
+        LOOPS,
         """        self.best = score.value if score else None
 """,
         """        self.best = None
@@ -222,8 +239,7 @@ SABOTAGES = [
     Sabotage(
         "a validation that was cut off is not made up for",
         TRAIN,
-        """    if step and _due(step, experiment.validate_every, experiment.steps) and not log.validated(step):
-        validation.run(accelerator, training.ema, step, log)
+        """    keeper.make_up(step)
 """,
         "",
         ("test_resume.py::test_a_validation_that_was_cut_off_is_made_up_for",),
@@ -276,7 +292,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "every process cuts the same part of a batch",
-        TRAIN,
+        LOOPS,
         """    share = Share(accelerator.process_index, accelerator.num_processes)
 """,
         """    share = Share(0, accelerator.num_processes)
@@ -294,7 +310,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "validation counts pictures twice to give each process as many",
-        TRAIN,
+        LOOPS,
         """        own = range(accelerator.process_index, len(self.pictures), accelerator.num_processes)
 """,
         """        count = -(-len(self.pictures) // accelerator.num_processes)

@@ -374,12 +374,14 @@ def test_shared_weights_are_half_as_large_and_predict_the_same_to_a_grey_level(c
 
 COMMANDS = [
     "train",
+    "train_gan",
     "infer",
     "evaluate",
     "benchmark",
     "submit",
     "verify",
     "demo",
+    "flare",
     "share",
     "soup",
     "export",

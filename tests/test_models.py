@@ -24,6 +24,7 @@ SMALL: dict[str, Any] = {"num_feat": 8, "num_block": 1, "num_grow_ch": 4}
 # Of every network the keys it has.
 SMALLEST = SMALL | {"num_block_up1": 1, "num_block_up2": 1, "depth": 4, "width": 8, "num_conv": 2, "initialiser": "he"}
 SMALLEST |= {"embed_dim": 8, "depths": (2,), "num_heads": 2, "window_size": 4, "squeeze_factor": 2}
+SMALLEST |= {"encoder": "test_nfnet"}
 
 
 def members() -> Iterator[Any]:

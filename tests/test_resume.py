@@ -8,7 +8,7 @@ from tiny_run import outcome, write_config
 
 from competition import processes, weights
 from competition.errors import Stopped
-from competition.train import Validation
+from competition.loops import Validation
 from competition.train import main as train
 
 

@@ -16,21 +16,30 @@ from pathlib import Path
 import torch
 from drawn import draw_contest
 
+from competition import train, train_gan
 from competition.errors import run_command
 from competition.files import sha256
 from competition.runs import read_log
-from competition.train import main
+
+NETWORK = "model: {name: rrdbnet, num_feat: 8, num_block: 1, num_grow_ch: 4}"
+# With an adversary, for `fork(…, trainer="train_gan")`.
+ADVERSARIAL = """model: {name: pix2pix, width: 4, depth: 3}
+gan: {discriminator: {width: 4}}
+loss: {name: l1}"""
 
 
-def write_config(folder: Path, steps: int, validate_every: int, save_every: int, workers: int = 0) -> Path:
+def write_config(
+    folder: Path, steps: int, validate_every: int, save_every: int, workers: int = 0, network: str = NETWORK
+) -> Path:
     """A YAML of a tiny network on drawn pairs, its runs in FOLDER/runs."""
+    contest = draw_contest(folder / "contest", scale=1 if network == ADVERSARIAL else 4)
     path = folder / "tiny.yaml"
     path.write_text(
         f"""
 name: tiny
 runs: {folder / "runs"}
-data: {{root: {draw_contest(folder / "contest")}, validation: 0.25, high_patch: 32, workers: {workers}}}
-model: {{name: rrdbnet, num_feat: 8, num_block: 1, num_grow_ch: 4}}
+data: {{root: {contest}, validation: 0.25, high_patch: 32, workers: {workers}}}
+{network}
 pretrained: null
 optimizer: {{lr: 1e-3}}
 schedule: {{name: multistep, milestones: [4, 8]}}
@@ -103,9 +112,9 @@ class Training:
         return statuses, self.kill()
 
 
-def fork(*arguments: str, output: Path, processes: int = 1) -> Training:
-    """`competition.train` with these arguments, without the seconds that imports take."""
-    return fork_each(_train, arguments, output, processes)
+def fork(*arguments: str, output: Path, processes: int = 1, trainer: str = "train") -> Training:
+    """`competition.train` (or another one) with these arguments, without the seconds that imports take."""
+    return fork_each(_train, (trainer, *arguments), output, processes)
 
 
 def fork_each(act: Callable[..., object], arguments: tuple[object, ...], output: Path, count: int) -> Training:
@@ -128,7 +137,14 @@ def fork_each(act: Callable[..., object], arguments: tuple[object, ...], output:
 
 _server = multiprocessing.get_context("forkserver")
 _server.set_forkserver_preload(
-    ["competition.train", "competition.submit", "torch._dynamo", "torch.utils.tensorboard", "PIL.Image"]
+    [
+        "competition.train",
+        "competition.train_gan",
+        "competition.submit",
+        "torch._dynamo",
+        "torch.utils.tensorboard",
+        "PIL.Image",
+    ]
 )
 
 
@@ -152,15 +168,15 @@ def _end_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _train(*arguments: str) -> None:
-    sys.argv = ["train", *arguments]
-    run_command(main)
+def _train(trainer: str, *arguments: str) -> None:
+    sys.argv = [trainer, *arguments]
+    run_command({"train": train.main, "train_gan": train_gan.main}[trainer])
 
 
 def outcome(run: Path) -> dict[str, str]:
     """What a finished run is judged by: hashes of its last state and best weights, and its log without the speed."""
     state = max((run / "checkpoints").glob("step_*"))
-    files = [state / "model.safetensors", state / "optim.safetensors", run / "best.safetensors"]
+    files = [*state.glob("*.safetensors"), run / "best.safetensors"]
     log = read_log(run / "metrics.jsonl")
     for line in log:
         for speed in ("steps_per_s", "samples_per_s", "eta_s"):

@@ -12,8 +12,11 @@ from competition.models.gated import GatedConfig
 from competition.models.hat import HATConfig
 from competition.models.lanczos import LanczosConfig
 from competition.models.nearest import NearestConfig
+from competition.models.nf_resunet import NFResUNetConfig
+from competition.models.pix2pix import Pix2PixConfig
 from competition.models.rdn import RDNConfig
 from competition.models.rdtn import RDTNConfig
+from competition.models.resunet import ResUNetConfig
 from competition.models.rotation import RotationConfig
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.models.srcnn import SRCNNConfig
@@ -28,8 +31,11 @@ AnyScaleConfig = SRCNNConfig | VDSRConfig
 
 RRDBNetVariant = RRDBNetConfig | RotationConfig | BodiesConfig | GatedConfig
 
+# They take away what lies over a picture and leave its size; pix2pix is for train_gan.
+CleaningConfig = ResUNetConfig | NFResUNetConfig | Pix2PixConfig
+
 # A new network is one file in this folder and one name here.
 ModelConfig = Annotated[
-    RRDBNetVariant | RDNConfig | RDTNConfig | SwinIRConfig | HATConfig | AnyScaleConfig | PlainConfig,
+    RRDBNetVariant | RDNConfig | RDTNConfig | SwinIRConfig | HATConfig | AnyScaleConfig | CleaningConfig | PlainConfig,
     Field(discriminator="name"),
 ]

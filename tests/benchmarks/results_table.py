@@ -12,7 +12,10 @@ from measure import RESULTS, ROOT, keep
 BEGIN, END = "<!-- results: written by make results -->", "<!-- end of results -->"
 
 
-PAGES = ("README.md", "docs/data.md", "docs/test_pictures.md", "docs/training.md", "docs/inference.md", "docs/votes.md")
+PAGES = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("data", "flare", "inference", "test_pictures", "training", "votes")),
+]
 
 
 def render(page: str) -> str:

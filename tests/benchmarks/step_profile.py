@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from accelerate.optimizer import AcceleratedOptimizer
 from measure import keep
 
-from competition import processes, train
+from competition import loops, processes, train
 from competition.config import load
 from competition.data.patches import Batch
 from competition.experiment import Experiment
@@ -33,7 +33,7 @@ COMMAND = "OMP_NUM_THREADS=1 python tests/benchmarks/step_profile.py data/demo"
 BATCH, HIGH, WARM = 4, 192, 1
 NETWORKS = {"32/4/16": 20, "64/23/32": 3}  # steps that are timed
 PARTS = {
-    "loader": [(train, "loader")],
+    "loader": [(loops, "loader")],
     "bytes to floats on the device": [(Batch, "floats")],
     "forward and loss": [(train, "_backward")],
     "backward": [(Accelerator, "backward")],

@@ -104,19 +104,19 @@ def basicsr(root: Path, backend: str, gate: Iterator[None]) -> None:
 
 def ours(contest: Path, precision: str, workers: int, gate: Iterator[None]) -> None:
     """competition.train, each step of which waits for the gate."""
-    from competition import train
+    from competition import loops, train
     from competition.config import load
     from competition.experiment import Experiment
     from competition.memory import reuse_freed_memory
 
-    opened = train.loader
+    opened = loops.loader
 
     def gated(*arguments: Any, **options: Any) -> Iterator[Any]:
         batches = opened(*arguments, **options)
         for _ in gate:
             yield next(batches)
 
-    train.loader = gated  # type: ignore[assignment]
+    loops.loader = gated  # type: ignore[assignment]
     reuse_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speed.yaml"
