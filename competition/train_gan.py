@@ -48,7 +48,7 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     network = loops.first_network(experiment, accelerator)
     judge = experiment.gan.discriminator.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     own = experiment.optimizer.build(network)
-    other = experiment.optimizer.model_copy(update={"layers": ()}).build(judge)
+    other = experiment.optimizer.model_copy(update={"layers": ()}).build(judge)  # it has no such layers
     training = checkpoints.Training(network, copy.deepcopy(network), own, checkpoints.Learner(judge, other))
     model, optimizer, discriminator, other_optimizer = accelerator.prepare(network, own, judge, other)
     conditions = checkpoints.Conditions.now(identity, experiment.seed, accelerator.num_processes)
