@@ -21,6 +21,8 @@ PREVIOUS =
 DRY = no
 # A weights file to predict with instead of the run's best weights, such as runs/NAME/soup.safetensors.
 WEIGHTS = $(RUN)
+# What `make study` trains.
+STUDY = configs/studies/demo.yaml
 # Other runs: for the soup and the benchmarks, where weights files will do too, and for the curves.
 ADD =
 # A folder of benchmark sets for evaluate, and of a set the pictures from one name to another: ONLY="urban100=061..070".
@@ -42,12 +44,12 @@ LAUNCH := $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo audit prepare train infer evaluate submit verify soup export curves pretrained test test-slow soak sabotage lint bench results clean
+.PHONY: help install install-dev demo audit prepare train infer evaluate submit verify soup export curves study pretrained test test-slow soak sabotage lint bench results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo
-	@echo 'variables: CONFIG=$(CONFIG) NAME=$(NAME) DATA=$(DATA) SUBMISSION=$(SUBMISSION)'
+	@echo 'variables: CONFIG=$(CONFIG) NAME=$(NAME) DATA=$(DATA) SUBMISSION=$(SUBMISSION) STUDY=$(STUDY)'
 	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN) DRY=$(DRY) FIX=$(FIX) SCALE=$(SCALE)'
 
 .venv/installed: pyproject.toml constraints.txt
@@ -66,6 +68,10 @@ help:  ## this list
 
 .venv/installed-export: .venv/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[export]'
+	touch $@
+
+.venv/installed-study: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[study]'
 	touch $@
 
 install: .venv/installed  ## make .venv with the pinned dependencies
@@ -115,6 +121,9 @@ export: .venv/installed-export $(if $(filter no,$(TRAIN)),,train)  ## write the 
 
 curves: install  ## draw loss, PSNR, learning rate, gradient norm and speed into runs/NAME/curves/, ADD's runs beside
 	$(BIN)/python -m competition.curves $(RUN) $(ADD)
+
+study: .venv/installed-study demo  ## train one experiment with the many settings of STUDY; the same command goes on; DRY=yes only shows them
+	$(BIN)/python -m competition.study $(STUDY) $(SET) $(if $(filter yes,$(DRY)),--dry-run)
 
 pretrained: install  ## list published weights, or fetch and convert one with NAME=…
 	$(BIN)/python -m competition.pretrained $(if $(filter command,$(origin NAME)),$(NAME))

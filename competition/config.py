@@ -38,14 +38,15 @@ class Config(BaseModel):
 Schema = TypeVar("Schema", bound=Config)
 
 
-def load(path: Path, schema: type[Schema], overrides: Sequence[str] = ()) -> Schema:
+def load(path: Path, schema: type[Schema], overrides: Sequence[str] = (), origin: str = "command line") -> Schema:
     """Read `path`, lay `key.path=value` overrides over it and validate against `schema`.
 
-    Raises UsageError that names the file and line (or the override), the key and the nearest allowed one.
+    Raises UsageError that names the file and line (or the `origin` of the overrides), the key and the nearest allowed
+    one.
     """
     data, lines = _read(path)
     for override in overrides:
-        _override(data, lines, override)
+        _override(data, lines, override, origin)
     return _validate(schema, data, lines, str(path))
 
 
@@ -176,7 +177,7 @@ def _scalar(node: yaml.ScalarNode) -> Any:
     return {".nan": float("nan"), ".inf": float("inf"), "-.inf": float("-inf")}.get(word, word)
 
 
-def _override(data: dict[str, Any], lines: Lines, override: str) -> None:
+def _override(data: dict[str, Any], lines: Lines, override: str, origin: str) -> None:
     key, equals, value = override.partition("=")
     if not equals or not all(key.split(".")) or key.count(".") > MAX_DEPTH:
         raise UsageError(f"{override:.80}: not of the form key.path=value. Write for example optimizer.lr=5e-5")
@@ -191,7 +192,7 @@ def _override(data: dict[str, Any], lines: Lines, override: str) -> None:
     for known in [known for known in lines if known[: len(path)] == path]:
         del lines[known]
     for length in range(1, len(path) + 1):
-        lines.setdefault(path[:length], "command line")
+        lines.setdefault(path[:length], origin)
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------
@@ -251,16 +252,20 @@ def _locate(loc: KeyPath, schema: type[Config]) -> tuple[KeyPath, type[Config]]:
     path: list[str | int] = []
     owner: type[Config] = schema
     variants: list[type[Config]] = [schema]
+    items: Any = None
     for part in loc:
         if isinstance(part, int):
             path.append(part)
+        elif items is not None:  # a key that the user chose
+            path.append(part)
+            variants, items = _variants(items), _items(items)
         elif len(variants) > 1:  # a discriminated union, then the name of its chosen member
             variants = [variant for variant in variants if variant.model_fields["name"].default == part]
         elif variants:
             owner = variants[0]
             path.append(part)
             field = owner.model_fields.get(part)
-            variants = _variants(field.annotation) if field else []
+            variants, items = (_variants(field.annotation), _items(field.annotation)) if field else ([], None)
         # else: the member of a union of plain types
     return tuple(path), owner
 
@@ -272,3 +277,10 @@ def _variants(annotation: Any) -> list[type[Config]]:
     if get_origin(annotation) in (Annotated, Union, types.UnionType, tuple, list):
         return [variant for item in get_args(annotation) for variant in _variants(item)]
     return []
+
+
+def _items(annotation: Any) -> Any:
+    """What a dict holds under its keys; None for everything else."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return get_args(annotation)[1] if get_origin(annotation) is dict else None

@@ -130,10 +130,10 @@ class Experiment(Config):
     schedule: ScheduleConfig = MultiStepConfig()
     clip: ClipConfig | None = None
     """How gradients are kept small, or null."""
-    l1_penalty: float = Field(0, ge=0)
-    """Adds to the loss this times the sum of the weights' magnitudes, biases left out; the log shows the loss alone."""
     gan: GanConfig | None = None
     """The adversary of `train_gan`, or null for `train`."""
+    l1_penalty: float = Field(0, ge=0)
+    """Adds to the loss this times the sum of the weights' magnitudes, biases left out; the log shows the loss alone."""
     steps: int = Field(1_000_000, ge=1)
     """Optimiser steps."""
     batch: int = Field(16, ge=1)
@@ -181,19 +181,19 @@ class Experiment(Config):
         return self
 
     @model_validator(mode="after")
+    def _gan_fits(self) -> "Experiment":
+        accumulated = max(stage.accumulate for stage in self.all_stages()) > 1
+        if self.gan and (self.model.scale > 1 or accumulated or self.l1_penalty or self.precision == "fp16"):
+            raise ValueError("gan needs model.scale 1, accumulate 1, l1_penalty 0 and precision no or bf16")
+        return self
+
+    @model_validator(mode="after")
     def _scales_fit(self) -> "Experiment":
         scales, model = self.data.scales, self.model
         if scales and (model.scale not in scales or len(set(scales)) < len(scales)):
             raise ValueError(f"data.scales {list(scales)} do not have model.scale {model.scale} among them, each once")
         if len(scales) > 1 and not isinstance(model, AnyScaleConfig):
             raise ValueError(f"data.scales {list(scales)} are several, but model.name {model.name} has one scale")
-        return self
-
-    @model_validator(mode="after")
-    def _gan_fits(self) -> "Experiment":
-        accumulated = max(stage.accumulate for stage in self.all_stages()) > 1
-        if self.gan and (self.model.scale > 1 or accumulated or self.l1_penalty or self.precision == "fp16"):
-            raise ValueError("gan needs model.scale 1, accumulate 1, l1_penalty 0 and precision no or bf16")
         return self
 
     def scales(self) -> tuple[int, ...]:

@@ -129,6 +129,26 @@ def sweep(folder: Path) -> None:
             delete(leftover)
 
 
+def sweep_dead(folder: Path) -> None:
+    """Delete what killed processes of this machine left half-written in a folder that others may write to meanwhile."""
+    with named(folder):
+        for leftover in folder.glob(".tmp_*_*"):
+            number = leftover.name.split("_")[1]
+            if number.isdecimal() and not _lives(int(number)):
+                with contextlib.suppress(FileNotFoundError):  # another one swept
+                    delete(leftover)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
+
+
 @contextlib.contextmanager
 def undone(temporary: Path) -> Iterator[None]:
     """Delete `temporary` when the block that writes it fails, as far as the disk allows."""

@@ -25,7 +25,7 @@ from competition.errors import (
     UsageError,
     run_command,
 )
-from competition.files import sha256
+from competition.files import sha256, sweep_dead
 from competition.geometry import SYMMETRIES
 from competition.images import quantize, read_bytes, read_rgb, scan_pictures, to_bytes, to_tensor, write_png
 from competition.memory import is_exhausted, reuse_freed_memory
@@ -139,11 +139,14 @@ def infer(
     if scores := [entries[name]["psnr"] for name in pictures if truth and name in entries]:
         _print_scores(scores)
     if faults:
-        raise type(faults[0])(*[line for fault in faults for line in fault.lines])
+        worst = next((fault for fault in faults if isinstance(fault, BadInput)), faults[0])
+        raise type(worst)(*[line for fault in faults for line in fault.lines])
 
 
 def _begin_record(upscaler: Upscaler, source: Path, output: Path) -> Record:
     """The record of a folder of predictions, empty where it was made with other settings; written before the first."""
+    for folder in (output.parent, output):
+        sweep_dead(folder)
     record = read_record(output)
     if {key: record.get(key) for key in upscaler.settings} != upscaler.settings:
         record = {**upscaler.settings, "pictures": {}}

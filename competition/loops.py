@@ -126,7 +126,7 @@ def require_room(accelerator: Accelerator, run: Path, training: checkpoints.Trai
 def open_batches(
     experiment: Experiment, accelerator: Accelerator, contest: feed.Contest, step: int
 ) -> Generator[tuple[Batch, ...], None, None]:
-    """This process's part of the batches, by scale, from `step` to the last; close it before the process ends."""
+    """This process's part, by scale, of the batches from `step` to the last one; close it before the process ends."""
     share = Share(accelerator.process_index, accelerator.num_processes)
     patches = feed.open_batches(experiment, contest.training, share)
     cuda, workers = accelerator.device.type == "cuda", experiment.data.workers

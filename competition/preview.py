@@ -36,6 +36,26 @@ def preview(experiment: Experiment, processes: int) -> Table:
     Raises UsageError where training would: for layers, a loss or a way of clipping that are not to be had.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    stages, found, seconds = _estimates(experiment, processes, device)
+    samples = [(stage.last - stage.first) * stage.batch for stage in stages]
+    every = zip(stages, found, seconds, samples, strict=True)
+    table = Table(title=f"{experiment.name}: {experiment.steps:,} steps, {processes} x {device}", show_header=False)
+    for line in zip(HEADS, *(_column(*one) for one in every), strict=True):
+        table.add_row(*line)
+    table.caption = f"{sum(samples):,} samples in {clock(sum(seconds))}, without loading data and validation"
+    return table
+
+
+def duration(experiment: Experiment) -> float:
+    """Seconds that all steps of a run take one process here, without loading data and validation; see `preview`."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return sum(_estimates(experiment, 1, device)[2])
+
+
+def _estimates(
+    experiment: Experiment, processes: int, device: torch.device
+) -> tuple[list[Stage], list[Estimate], list[float]]:
+    """The stages of a run, what a step of each needs, and the seconds that each takes."""
     torch.manual_seed(experiment.seed)
     network = experiment.model.build().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     experiment.optimizer.build(network)
@@ -43,14 +63,7 @@ def preview(experiment: Experiment, processes: int) -> Table:
         experiment.clip.build()
     stages = experiment.all_stages()
     found = [estimate(experiment, network, stage, processes) for stage in stages]
-    seconds = [one.seconds * (stage.last - stage.first) for one, stage in zip(found, stages, strict=True)]
-    samples = [(stage.last - stage.first) * stage.batch for stage in stages]
-    every = zip(stages, found, seconds, samples, strict=True)
-    table = Table(title=f"{experiment.name}: {experiment.steps:,} steps, {processes} x {device}", show_header=False)
-    for line in zip(HEADS, *(_column(*one) for one in every), strict=True):
-        table.add_row(*line)
-    table.caption = f"{sum(samples):,} samples in {_duration(sum(seconds))}, without loading data and validation"
-    return table
+    return stages, found, [one.seconds * (stage.last - stage.first) for one, stage in zip(found, stages, strict=True)]
 
 
 def estimate(experiment: Experiment, network: nn.Module, stage: Stage, processes: int) -> Estimate:
@@ -139,9 +152,10 @@ def _column(stage: Stage, found: Estimate, seconds: float, samples: int) -> tupl
         f"{stage.ema:g}",
         f"{found.memory / 2**30:.2f} GiB",
         f"{found.seconds:.3g} s",
-        _duration(seconds),
+        clock(seconds),
     )
 
 
-def _duration(seconds: float) -> str:
+def clock(seconds: float) -> str:
+    """A time in hours, minutes and seconds."""
     return str(timedelta(seconds=round(seconds)))

@@ -67,14 +67,14 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     stage, pace, left_out = stages[0], loops.Pace(step, experiment.steps), 0
     with closing(batches), progress(shown=accelerator.is_main_process) as bar:
         task = bar.add_task(experiment.name, total=experiment.steps, completed=step)
-        for (batch,) in batches:  # of one scale
+        for batch in batches:
             if step == pace.first or step >= stage.last:
                 stage = next(stage for stage in stages if step < stage.last)
                 criterion = stage.loss.build().to(accelerator.device)
             lr = stage.rate(step)
             for group in [*optimizer.param_groups, *other_optimizer.param_groups]:
                 group["lr"] = lr * group["factor"]
-            low, high = batch.floats(accelerator.device)
+            low, high = batch[0].floats(accelerator.device)  # of one scale
             made = model(low)
             # In one call, which is all that gradients on their way between processes allow.
             real, false = discriminator(torch.cat([low, low]), torch.cat([high, made.detach()])).chunk(2)

@@ -351,7 +351,7 @@ def test_at_least_forty_kinds_of_fault_are_planted() -> None:
 
 @pytest.mark.parametrize("quick", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_photographs_raise_no_alarm(quick: bool, shared_data: Path, tmp_path: Path) -> None:
-    lay_out(shared_data, tmp_path, {"urban100": (70, 10), "bsd100": (100, 20)})
+    lay_out(shared_data, tmp_path, "all")
     report = inspect(tmp_path, 4, quick)
     assert report.findings == ()
     assert len(report.pairs) == 170 and len(report.test) == 18

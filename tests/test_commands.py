@@ -387,6 +387,7 @@ COMMANDS = [
     "export",
     "curves",
     "video",
+    "study",
     "pretrained",
 ]
 
@@ -413,6 +414,7 @@ def test_every_command_explains_itself(module):
         (("benchmark", "absent", "bicubic"), 3, "absent: no folder in it holds hr and lr_bicubic_x4"),
         (("video", "frames", "absent.mp4", "out"), 3, "absent.mp4: no such file"),
         (("curves", "absent"), 4, "metrics.jsonl: no such file"),
+        (("study", "absent.yaml"), 2, "absent.yaml: no such file"),
     ],
 )
 def test_a_fault_is_one_line_and_an_exit_code(tmp_path, arguments, code, words):

@@ -6,14 +6,13 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 import small_run
 import tiny_run
-from faults import CRASHES, DIED, ERRORS, Disk, Fault, short
+from faults import CRASHES, DIED, ERRORS, Disk, Fault, in_child, short
 
 from competition import checkpoints
 from competition.errors import run_command
@@ -85,17 +84,6 @@ def story(request, tmp_path_factory) -> Story:
     kinds = {change.kind for change in disk.changes}
     assert kinds >= {"mkdir", "create", "write", "fsync", "rename", "unlink", "rmdir"} and len(best) > 1
     return Story(before, last, small_run.outcome(run), len(disk.changes), saved, best)
-
-
-def in_child(act: Callable[[], object]) -> int:
-    """Run `act` in a copy of this process and return how that ended; a fault ends it without a word."""
-    child = os.fork()
-    if not child:
-        try:
-            act()
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.parametrize("fault", CRASHES.values(), ids=CRASHES)

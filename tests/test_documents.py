@@ -14,6 +14,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from competition.config import load
 from competition.experiment import Experiment
 from competition.models import ModelConfig
+from competition.plan import Plan
 from competition.preview import preview
 from competition.submit import Submission
 
@@ -22,6 +23,7 @@ PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(
     [*ROOT.glob("*/README.md"), *ROOT.glob("docs/*.md")]
 )
 EXPERIMENTS = sorted((ROOT / "configs").glob("*.yaml"))
+STUDIES = sorted((ROOT / "configs/studies").glob("*.yaml"))
 SUBMISSIONS = sorted((ROOT / "configs/submissions").glob("*.yaml"))
 
 
@@ -57,8 +59,7 @@ NETWORKS = typing.get_args(typing.get_args(ModelConfig)[0])
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.__name__)
 def test_the_readme_has_every_network_with_its_size(network):
-    with torch.device("meta"):
-        size = sum(parameter.numel() for parameter in network().build().parameters())
+    size = sum(parameter.numel() for parameter in network().build().parameters())
     name = network.model_fields["name"].default
     assert re.search(rf"^\| .*`{name}`.* \| {size:,} \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
 
@@ -78,6 +79,17 @@ def test_every_experiment_passes_a_dry_run(path):
     small = ["data.high_patch=24", "batch=6", "accumulate=1", "stages=[]"]
     experiment = load(path, Experiment, small)
     assert preview(experiment, 1).title.startswith(f"{path.stem}: {experiment.steps:,} steps, 1 x cpu")
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.name)
+def test_every_study_is_valid_short_explained_and_has_a_row(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    plan = load(path, Plan)
+    trials = plan.experiments(path)
+    assert plan.name == path.stem and len(trials) > 1
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ") and lines[0].endswith("?") and len(lines) <= 40
+    assert f"[{path.stem}](studies/{path.name})" in (ROOT / "configs/README.md").read_text()
 
 
 @pytest.mark.parametrize("path", SUBMISSIONS, ids=lambda path: path.name)

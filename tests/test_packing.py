@@ -2,12 +2,12 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import drawn
 import pytest
-from faults import CRASHES, DIED, ERRORS, Disk, Fault, full, short
+from faults import CRASHES, DIED, ERRORS, Disk, Fault, full, in_child, short
 
 from competition.files import sha256
 from competition.formats import Base64CsvConfig, FormatConfig, PixelsCsvConfig, PngZipConfig
@@ -72,18 +72,6 @@ def changes(in_memory) -> int:
         packed(in_memory / "counted")
     assert {change.kind for change in disk.changes} >= {"mkdir", "create", "write", "fsync", "rename", "unlink"}
     return len(disk.changes)
-
-
-def in_child(act: Callable[[], object]) -> int:
-    """Run `act` in a copy of this process and return how that ended."""
-    child = os.fork()
-    if not child:
-        try:
-            act()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def error_of(folder: Path) -> OSError | None:

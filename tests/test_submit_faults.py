@@ -13,6 +13,7 @@ from typing import NamedTuple
 import drawn
 import numpy as np
 import pytest
+from faults import CRASHES, DIED, ERRORS, Disk, in_child
 from small_disks import ends, files_up_to, used
 from tiny_run import Training, fork_each
 
@@ -223,6 +224,56 @@ def test_a_full_disk_for_temporary_files_is_named(disk, in_memory, place, enlarg
     code, message = ends(infer, capsys)
     assert code == 5 and message.startswith(f"{temporary}: No space left on device: 884,736 bytes needed, ")
     assert content(in_memory / "out") == enlarged[0] and list(temporary.iterdir()) == []
+
+
+# ---- every change to the disk ---------------------------------------------------------------------------------------
+
+
+def bicubic(place: Path, root: Path, mode: str) -> list[str]:
+    return ["bicubic", *enlarging(place, root / "out", mode)[1:]]
+
+
+@pytest.fixture
+def begun(in_memory, place) -> Iterator[Iterator[tuple[int, Path]]]:
+    """For each change to the disk that enlarging over old pictures makes, a folder with those pictures."""
+    for mode in ("none", "trimmed"):
+        infer(bicubic(place, in_memory / mode, mode))
+    shutil.copytree(in_memory / "none", in_memory / "counted")
+    with pytest.MonkeyPatch.context() as patch:
+        disk = Disk().install(patch)
+        infer(bicubic(place, in_memory / "counted", "trimmed"))
+    folders = ((at, in_memory / str(at)) for at in range(len(disk.changes)))
+    yield ((at, Path(shutil.copytree(in_memory / "none", folder))) for at, folder in folders)
+
+
+def check_old_or_new(root: Path, place: Path) -> None:
+    """Every picture is whole, old or new; the same command makes them all new and leaves nothing else."""
+    old, new = (content(root.parent / mode / "out") for mode in ("none", "trimmed"))
+    found = {name: value for name, value in content(root / "out").items() if not name.startswith(".")}
+    assert set(found) == {*TEST} and all(found[name] in (old[name], new[name]) for name in TEST)
+    infer(bicubic(place, root, "trimmed"))
+    assert content(root / "out") == new and leftovers(root) == []
+
+
+@pytest.mark.parametrize("fault", CRASHES.values(), ids=CRASHES)
+def test_death_at_every_change_while_enlarging_leaves_whole_pictures(begun, place, monkeypatch, fault):
+    for at, root in begun:
+        with monkeypatch.context() as patch:
+            Disk(fault, at).install(patch)
+            assert in_child(lambda root=root: infer(bicubic(place, root, "trimmed"))) == DIED
+        check_old_or_new(root, place)
+
+
+@pytest.mark.parametrize("sticky", [False, True], ids=["once", "from-then-on"])
+@pytest.mark.parametrize("fault", ERRORS.values(), ids=ERRORS)
+def test_an_error_at_every_change_while_enlarging_is_told(begun, place, monkeypatch, capsys, fault, sticky: bool):
+    for at, root in begun:
+        monkeypatch.setattr(sys, "argv", ["infer", *bicubic(place, root, "trimmed")])
+        with monkeypatch.context() as patch:
+            Disk(fault, at, sticky).install(patch)
+            code, message = ends(infer, capsys)
+        assert code == 5 and message.startswith(f"{root}/out") and "\n" not in message and ".tmp" not in message
+        check_old_or_new(root, place)
 
 
 # ---- kills and haste ------------------------------------------------------------------------------------------------

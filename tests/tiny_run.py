@@ -136,16 +136,8 @@ def fork_each(act: Callable[..., object], arguments: tuple[object, ...], output:
 
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(
-    [
-        "competition.train",
-        "competition.train_gan",
-        "competition.submit",
-        "torch._dynamo",
-        "torch.utils.tensorboard",
-        "PIL.Image",
-    ]
-)
+_imports = ["competition.train", "competition.train_gan", "competition.submit"]
+_server.set_forkserver_preload([*_imports, "torch._dynamo", "torch.utils.tensorboard", "PIL.Image"])
 
 
 def _child(act: Callable[..., object], arguments: tuple[object, ...], output: Path, told: dict[str, str]) -> None:

@@ -36,6 +36,6 @@ CleaningConfig = ResUNetConfig | NFResUNetConfig | Pix2PixConfig
 
 # A new network is one file in this folder and one name here.
 ModelConfig = Annotated[
-    RRDBNetVariant | RDNConfig | RDTNConfig | SwinIRConfig | HATConfig | AnyScaleConfig | CleaningConfig | PlainConfig,
+    RRDBNetVariant | RDNConfig | RDTNConfig | SwinIRConfig | HATConfig | CleaningConfig | AnyScaleConfig | PlainConfig,
     Field(discriminator="name"),
 ]
