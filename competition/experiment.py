@@ -62,7 +62,7 @@ class DataConfig(Config):
 
 class GanConfig(Config):
     """Training against an adversary; Isola et al., "Image-to-image translation with conditional adversarial networks"
-    (Pix2Pix), CVPR 2017, equation 4. Its optimiser has the settings of the network's."""
+    (Pix2Pix), CVPR 2017, equation 4. Its optimiser is that of the network, but for rates by layer."""
 
     discriminator: PatchGANConfig = PatchGANConfig()
     weight: float = Field(100, gt=0)

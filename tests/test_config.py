@@ -20,6 +20,7 @@ from competition.errors import UsageError
 from competition.experiment import Experiment
 from competition.models import ModelConfig
 from competition.models.bicubic import BicubicConfig
+from competition.models.patchgan import PatchGANConfig
 from competition.models.rrdbnet import RRDBNetConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,6 +75,7 @@ COMPLETE: dict[str, Any] = {
     "batch": 4,
     "l1_penalty": 1e-6,
     "clip": {"name": "adaptive", "factor": 0.02, "epsilon": 0.01},
+    "gan": None,
     "accumulate": 2,
     "stages": [
         {
@@ -193,7 +195,8 @@ def test_the_description_lists_every_key_with_its_default() -> None:
     others |= {f"{of}loss.loss.{key}" for of in LOSSES for key in ("name", "epsilon")}
     others |= {f"optimizer.{key}" for key in ("momentum", "weight_decay", "decay")}
     others |= {f"model.{key}" for network in get_args(get_args(ModelConfig)[0]) for key in network.model_fields}
-    assert set(keys_of(COMPLETE)) | others == {line.split(" = ")[0] for line in lines}
+    others |= {"gan.weight", *(f"gan.discriminator.{key}" for key in PatchGANConfig.model_fields)}
+    assert set(keys_of(COMPLETE)) - {"gan"} | others == {line.split(" = ")[0] for line in lines}
     assert any(line.startswith("optimizer.lr = 0.0001  Learning rate") for line in lines)
     assert any(line.startswith("name = (required)  Name of the run") for line in lines)
     assert {'model.name = "rrdbnet"', 'model.name = "bicubic"'} <= set(lines)

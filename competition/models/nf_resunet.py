@@ -98,13 +98,14 @@ def _timm_encoder(name: str, pretrained: bool = False) -> Any:
 
 
 @torch.no_grad()
-def _open_branches(encoder: nn.Module) -> None:
+def _open_branches(encoder: Any) -> None:
     """Let residual branches begin at 1/sqrt(their number) where timm closes them with a gain of zero.
 
     De and Smith, "Batch normalization biases residual blocks towards the identity function", NeurIPS 2020, section 4:
     either trains well. Open ones learn from the first step on.
     """
-    closed = [gain for name, gain in encoder.named_parameters() if name.endswith("gain") and not gain.any()]
+    blocks = [module for module in encoder.modules() if hasattr(module, "skipinit_gain")]
+    closed = [block.conv3.gain if block.skipinit_gain is None else block.skipinit_gain for block in blocks]
     for gain in closed:
         gain.fill_(len(closed) ** -0.5)
 
