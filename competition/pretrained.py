@@ -270,7 +270,9 @@ def _our_name(name: str, model: ModelConfig) -> str:
 
 
 def _table(folder: Path) -> Table:
-    table = Table("name", "network", "licence", "SHA-256", "present", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for head in ("name", "network", "licence", "SHA-256", "here"):
+        table.add_column(head, no_wrap=head == "name")  # of names nothing is cut off, however narrow the terminal
     for entry in KNOWN.values():
         table.add_row(
             entry.name,

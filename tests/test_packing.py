@@ -45,12 +45,20 @@ def content(pictures) -> dict[str, object]:
     return {name: pixels.tobytes() for name, pixels in pictures.items()}
 
 
+@pytest.fixture
+def other_umask():
+    """As files are made by somebody else."""
+    usual = os.umask(0o077)
+    yield
+    os.umask(usual)
+
+
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_the_same_pictures_give_the_same_bytes_in_any_order_at_any_time(tmp_path, monkeypatch, form):
+def test_the_same_pictures_give_the_same_bytes_in_any_order_at_any_time(tmp_path, monkeypatch, form, request):
     first = packed(tmp_path / "first", form=form).read_bytes()
     monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
     monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
-    os.umask(os.umask(0) ^ 0o077)
+    request.getfixturevalue("other_umask")
     backwards = dict(reversed(NEW.items()))
     assert packed(tmp_path / "second", backwards, form).read_bytes() == first
     assert packed(tmp_path / "second", OLD, form).read_bytes() != first

@@ -259,7 +259,7 @@ def test_the_table() -> None:
     for name, entry in KNOWN.items():
         assert entry.name == name and entry.licence and entry.notes
         assert entry.sha256 is None or re.fullmatch("[0-9a-f]{64}", entry.sha256)
-        assert entry.by_hand if entry.url is None else entry.url.endswith(f"/{name}.pth")
+        assert entry.by_hand if entry.url is None else entry.url.endswith(".pth")
 
 
 # ---- names and layouts ----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Paired patches in whole batches: what a step sees is a pure function of (seed, step)."""
 
+import multiprocessing
 import signal
 from collections.abc import Generator, Sequence
 from typing import NamedTuple, TypeVar
@@ -195,6 +196,11 @@ def loader(
     except Exception as error:
         # The frames of its traceback hold the workers, who end when nobody does.
         raise error.with_traceback(None) from None
+    finally:
+        left = multiprocessing.active_children()
+        if len(left) < workers:  # one was killed, perhaps with a lock that the others wait for, deaf to signals
+            for worker in left:
+                worker.kill()
 
 
 class _Attempts(Dataset[Item | Exception]):
