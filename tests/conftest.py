@@ -2,7 +2,8 @@
 
 import os
 
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # read by torch when it is imported: all tests, processes too, run on the CPU
+# Read by torch when it is imported, in the processes of tests too: all run on the CPU, several at once.
+os.environ |= {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
 
 import random
 import signal
@@ -14,17 +15,11 @@ from types import FrameType
 import drawn
 import pytest
 import small_disks
-import torch
 
 from competition.images import Bytes
 
 Texture = Callable[..., Bytes]
 Contest = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
