@@ -328,7 +328,9 @@ def _load_moments(learner: Learner, saved: dict[str, Tensor]) -> None:
 
 def _in_layout_of(parameter: nn.Parameter, saved: Tensor) -> Tensor:
     """Moments in the memory layout of their parameter, which fused updates need; the step counter as it is."""
-    return torch.empty_like(parameter, dtype=saved.dtype).copy_(saved) if saved.shape == parameter.shape else saved
+    alike = saved.shape == parameter.shape
+    # A copy in any case: `saved` lies in the mapped file, and would change with it.
+    return torch.empty_like(parameter, dtype=saved.dtype).copy_(saved) if alike else saved.clone()
 
 
 def _moments(learner: Learner) -> dict[str, Tensor]:

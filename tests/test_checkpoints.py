@@ -292,3 +292,18 @@ def test_the_small_run_resumes_to_the_same_bits(tmp_path):
     for last in (3, 4, 9, 12):
         small_run.go_on(tmp_path / "cut", last)
     assert small_run.outcome(tmp_path / "cut") == small_run.outcome(tmp_path / "whole")
+
+
+def test_a_loaded_state_does_not_change_with_its_files(tmp_path):
+    run = tmp_path / "run"
+    began = small_run.begin()
+    small_run.advance(began, 0)
+    saved = small_run.save(run, began, 1)
+    resumed = small_run.begin()
+    checkpoints.load_newest(run / "checkpoints", resumed, small_run.conditions())
+    for path in saved.iterdir():
+        with open(path, "r+b") as file:  # in place, as `cp` writes over a file
+            file.write(bytes(path.stat().st_size))
+    for training in (began, resumed):
+        small_run.advance(training, 1)
+    assert torch.equal(resumed.model.weight, began.model.weight)

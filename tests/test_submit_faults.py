@@ -1,5 +1,6 @@
 """Disks that fill up, kills and haste while pictures are enlarged, voted on and handed in: all old, all new or none."""
 
+import os
 import random
 import shutil
 import subprocess
@@ -57,7 +58,9 @@ def content(folder: Path) -> Content:
 
 
 def leftovers(folder: Path) -> list[str]:
-    return [path.name for path in folder.rglob(".*") if path.name != ".lock"]
+    # os.walk passes over folders that vanish meanwhile, as they do while a command runs.
+    names = [name for _, folders, files in os.walk(folder) for name in (*folders, *files)]
+    return [name for name in names if name.startswith(".") and name != ".lock"]
 
 
 class Handed(NamedTuple):
