@@ -23,7 +23,7 @@ _GAMMAS = (0.25, 4.0)
 # Central differences of sixth order: exact enough up to half of the highest frequency, where [-1, 0, 1] / 2 finds a
 # quarter pixel to be three eighths.
 _SLOPE = np.array([-1, 9, -45, 0, 45, -9, 1]) / 60
-_ITSELF = np.ones(1)
+_ITSELF, _MARGIN = np.ones(1), 4
 
 
 class Mended(NamedTuple):
@@ -79,8 +79,9 @@ def _in_place_by_slopes(mended: Mended, truth: Plane) -> Mended:
     """
     across = ((_ITSELF, _SLOPE), (_SLOPE, _ITSELF))  # filters of rows and of columns
     down, right = (np.asarray(cv2.sepFilter2D(mended.levels, cv2.CV_32F, *filters), np.float32) for filters in across)
-    error = (truth - mended.levels).ravel()
-    slopes = [down.ravel(), right.ravel()]
+    # Away from the sides, where what came in from elsewhere has slopes of its own.
+    inside = (slice(_MARGIN, -_MARGIN),) * 2
+    error, *slopes = (plane[inside].ravel() for plane in (truth - mended.levels, down, right))
     normal = [[float(one @ other) for other in slopes] for one in slopes]
     by = np.linalg.lstsq(normal, [float(one @ error) for one in slopes])[0].clip(-1, 1)
     levels = mended.levels + np.float32(by[0]) * down + np.float32(by[1]) * right
