@@ -339,6 +339,35 @@ SABOTAGES = [
 """,
         ("test_processes.py",),
     ),
+    # ---- networks and studies ---------------------------------------------------------------------------------------
+    Sabotage(
+        "adjustable clipping does not follow the rate",
+        "competition/clipping.py",
+        """self.most / lr""",
+        """self.most""",
+        ("test_clipping.py",),
+    ),
+    Sabotage(
+        "the rotation model does not turn its outputs back",
+        "competition/models/rotation.py",
+        """invert_symmetry(self.turned(apply_symmetry(low, name)), name)""",
+        """self.turned(apply_symmetry(low, name))""",
+        ("test_variants.py",),
+    ),
+    Sabotage(
+        "every scale sees the same places",
+        "competition/feed.py",
+        """parts.append(_cut(experiment, reduced, share, scale, number))""",
+        """parts.append(_cut(experiment, reduced, share, scale, 0))""",
+        ("test_scales.py",),
+    ),
+    Sabotage(
+        "the trial of a killed worker is given up",
+        "competition/trials.py",
+        """self._abandoned(held) or self._next(held)""",
+        """self._next(held)""",
+        ("test_study.py::test_the_trial_of_a_killed_worker_goes_on_and_those_that_had_ended_do_not",),
+    ),
     # ---- pictures and weights of others -----------------------------------------------------------------------------
     Sabotage(
         "the self-ensemble does not turn its quarter turns back",
