@@ -174,7 +174,7 @@ SABOTAGES = [
     Sabotage(
         "a state with values that are not finite is saved",
         STATES,
-        """    weights.require_finite({f"optimizer.{name}": tensor for name, tensor in moments.items()})
+        """    weights.require_finite({f"optimizer.{name}": tensor for name, tensor in own.items()})
 """,
         "",
         ("test_checkpoints.py",),
@@ -189,7 +189,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the optimiser's moments are not restored",
-        STATES,
+        "competition/learners.py",
         """load_state_dict({"state": state, "param_groups": groups})""",
         """load_state_dict({"state": {}, "param_groups": groups})""",
         ("test_checkpoints.py",),
@@ -197,7 +197,7 @@ SABOTAGES = [
     Sabotage(
         "the moments of an adversary's optimiser are not restored",
         STATES,
-        """        _load_moments(training.adversary, parts["moments"])
+        """        load_moments(training.adversary, parts["moments"])
 """,
         "",
         ("test_train_gan.py::test_kill_9_loses_nothing_and_ends_with_the_same_bits",),

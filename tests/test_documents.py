@@ -16,7 +16,7 @@ from competition.experiment import Experiment
 from competition.models import ModelConfig
 from competition.plan import Plan
 from competition.preview import preview
-from competition.submit import Submission
+from competition.submission import Submission
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(
