@@ -14,9 +14,12 @@ from competition.models.convolution import convolve, convolve_doubled
 
 
 def fill(x: Tensor, multiple: int) -> Tensor:
-    """(…, H, W) continued below and to the right by its mirror image until `multiple` divides both sides."""
-    height, width = x.shape[-2:]
-    return resize(x, height + -height % multiple, width + -width % multiple)
+    """(…, H, W) continued below and to the right by its mirror image until `multiple` divides both sides.
+
+    At least twice: exported programs make a difference between one pixel of coarse features and more.
+    """
+    height, width = (torch.sym_max(side + -side % multiple, 2 * multiple) for side in x.shape[-2:])
+    return resize(x, height, width)
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:
@@ -25,8 +28,9 @@ def resize(x: Tensor, height: int, width: int) -> Tensor:
     Without a branch on the size and without a view, so that exported programs take pictures of any size.
     """
     for axis, size in ((-2, height), (-1, width)):
-        index = torch.arange(size, device=x.device) % (2 * x.shape[axis])
-        x = x.index_select(axis, torch.minimum(index, 2 * x.shape[axis] - 1 - index))
+        last = torch.arange(x.shape[axis], device=x.device)[-1:]  # a tensor, as ONNX divides by no other sizes
+        index = torch.arange(size, device=x.device) % (2 * last + 2)
+        x = x.index_select(axis, torch.minimum(index, 2 * last + 1 - index))
     return x
 
 
