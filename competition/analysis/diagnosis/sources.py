@@ -67,6 +67,25 @@ class Sources:
         known = pictures if isinstance(pictures, dict) else {}
         return {name: entry for name, entry in known.items() if isinstance(entry, dict)}
 
+    @cached_property
+    def clusters(self) -> Mapping[str, int]:
+        """The audit's cluster of each picture that has one."""
+        return {pair["name"]: pair["cluster"] for pair in self._audited("pairs") if pair.get("cluster") is not None}
+
+    @cached_property
+    def cluster_kinds(self) -> Mapping[int, str]:
+        """What the clusters are called."""
+        return {number: str(cluster.get("kind")) for number, cluster in enumerate(self._audited("clusters"))}
+
+    def seconds(self, name: str) -> float:
+        """What it took to predict one picture; NaN where `infer` left no note."""
+        noted = self.record.get(name, {}).get("seconds")
+        return float(noted) if isinstance(noted, int | float) else float("nan")
+
+    def _audited(self, key: str) -> list[dict[str, Any]]:
+        entries = self.audit.get(key)
+        return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+
     def read(self, name: str, folder: Path | None = None) -> Picture:
         """One picture, as predicted in another folder if one is given.
 
