@@ -1,4 +1,4 @@
-"""Tell what a run's predictions get wrong and what to do next: one HTML file and its tables, for one or several runs."""
+"""Tell what a run's predictions get wrong and what to do next: one HTML file with its tables beside it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,14 +12,20 @@ from competition.files import make_folder, write_atomic
 from competition.progress import console
 from competition.provenance import commit
 
-EPILOG = """Reads predictions and logs, changes neither. What is missing is named at the end of the page; only where there
-is neither a log nor a readable prediction the command fails, with status 3."""
+EPILOG = """Reads predictions and logs, changes neither. What is missing is named at the end of the page; only where
+there is neither a log nor a readable prediction the command fails, with status 3."""
 
 
 def main(arguments: Sequence[str]) -> None:
     """The command line: RUN [RUN …]."""
     parser = ArgumentParser(prog="python -m competition.report", description=__doc__ or "", epilog=EPILOG)
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="run folder, or one of predictions; the first is judged, others are compared")
+    parser.add_argument(
+        "runs",
+        type=Path,
+        nargs="+",
+        metavar="RUN",
+        help="run folder, or one of predictions; the first is judged, others are compared",
+    )
     parser.add_argument("--data", type=Path, help="contest folder; default: the one the predictions were made from")
     parser.add_argument("--members", type=Path, nargs="+", default=(), help="folders that vote; default: several RUNs")
     parser.add_argument("--sample", type=int, default=SAMPLE, help=f"pictures looked at closely, default {SAMPLE}")

@@ -65,5 +65,7 @@ def _coloured(shares: npt.NDArray[np.float32], name: str) -> Bytes:
 
 def _bar(name: str, low: float, high: float, label: str) -> bytes:
     figure = Figure(figsize=(4.6, 0.62), layout="constrained")
-    figure.colorbar(ScalarMappable(Normalize(low, high), name), figure.add_subplot(), orientation="horizontal", label=label)
+    figure.colorbar(
+        ScalarMappable(Normalize(low, high), name), figure.add_subplot(), orientation="horizontal", label=label
+    )
     return png(figure)

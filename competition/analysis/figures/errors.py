@@ -39,7 +39,9 @@ def concentration(curve: pd.DataFrame) -> bytes:
 def bands(table: pd.DataFrame) -> bytes:
     """Power of truth and of the residuals, by spatial frequency."""
     x = _middles(table)
-    with canvas("Residual against truth", "frequency [cycles per pixel]", "power in the ring [squared levels]") as drawn:
+    with canvas(
+        "Residual against truth", "frequency [cycles per pixel]", "power in the ring [squared levels]"
+    ) as drawn:
         drawn.axes.plot(x, table["truth_power"], color=GREY, linestyle=":", label="truth")
         drawn.axes.plot(x, table["bicubic_power"], color=ORANGE, linestyle="--", label="residual of bicubic")
         drawn.axes.plot(x, table["residual_power"], color=BLUE, label="residual of the prediction")
@@ -81,7 +83,11 @@ def bias(table: pd.DataFrame) -> bytes:
     with canvas("Bias by brightness", "predicted value [8-bit levels]", "prediction − truth [levels]") as drawn:
         drawn.axes.axhline(0, color=GREY, linewidth=0.8)
         for channel, part in table.groupby("channel", sort=False):
-            style = {"color": _CHANNELS[str(channel)], "label": str(channel), "marker": "os^"[list(_CHANNELS).index(str(channel))]}
+            style = {
+                "color": _CHANNELS[str(channel)],
+                "label": str(channel),
+                "marker": "os^"[list(_CHANNELS).index(str(channel))],
+            }
             drawn.axes.plot(_middles(part), part["bias"], markersize=3.5, linewidth=1.4, **style)
     return drawn.png
 
@@ -90,7 +96,11 @@ def brightness(table: pd.DataFrame) -> bytes:
     """Root mean square error over the predicted value, for each channel."""
     with canvas("Error by brightness", "predicted value [8-bit levels]", "root mean square error [levels]") as drawn:
         for channel, part in table.groupby("channel", sort=False):
-            style = {"color": _CHANNELS[str(channel)], "label": str(channel), "marker": "os^"[list(_CHANNELS).index(str(channel))]}
+            style = {
+                "color": _CHANNELS[str(channel)],
+                "label": str(channel),
+                "marker": "os^"[list(_CHANNELS).index(str(channel))],
+            }
             drawn.axes.plot(_middles(part), np.sqrt(part["mse"]), markersize=3.5, linewidth=1.4, **style)
         drawn.axes.set_ylim(bottom=0)
     return drawn.png
@@ -98,7 +108,9 @@ def brightness(table: pd.DataFrame) -> bytes:
 
 def border(table: pd.DataFrame) -> bytes:
     """Root mean square error over the distance to the border, beside bicubic's."""
-    labels = [f"{row.low:g}–{row.high - 1:g}" if np.isfinite(row.high) else f"≥ {row.low:g}" for row in table.itertuples()]
+    labels = [
+        f"{row.low:g}–{row.high - 1:g}" if np.isfinite(row.high) else f"≥ {row.low:g}" for row in table.itertuples()
+    ]
     with canvas("By distance to the border", "distance [pixels]", "root mean square error [levels]") as drawn:
         places = np.arange(len(labels))
         drawn.axes.plot(places, np.sqrt(table["mse_bicubic"]), "s--", color=ORANGE, markersize=4, label="bicubic")
@@ -127,7 +139,9 @@ def worth(table: pd.DataFrame) -> bytes:
     """What each member is worth to the mean of all."""
     ends = (table["low"].to_numpy(float), table["high"].to_numpy(float))
     labels = [str(member)[-32:].replace("$", r"\$") for member in table["member"]]
-    return bars("What the mean of all would lose without it", "worth [dB]", labels, table["worth"].to_numpy(float), ends)
+    return bars(
+        "What the mean of all would lose without it", "worth [dB]", labels, table["worth"].to_numpy(float), ends
+    )
 
 
 def symmetries(table: pd.DataFrame) -> bytes:

@@ -42,9 +42,7 @@ def canvas(title: str, x: str, y: str, height: float = HEIGHT) -> Iterator[Canva
     drawn.png = png(drawn.figure)
 
 
-def bars(
-    title: str, axis: str, labels: Sequence[str], values: Array, ends: tuple[Array, Array] | None = None
-) -> bytes:
+def bars(title: str, axis: str, labels: Sequence[str], values: Array, ends: tuple[Array, Array] | None = None) -> bytes:
     """Horizontal bars from the top down, with their intervals (low ends, high ends) and figures beside them."""
     with canvas(title, axis, "", max(2.0, 0.9 + 0.32 * len(labels))) as drawn:
         places = np.arange(len(labels))

@@ -20,7 +20,9 @@ def score(history: History) -> bytes:
         if found := heading(history):
             ahead = found[1]
             label = f"same rate, {CONFIDENCE:.0%} interval"
-            drawn.axes.fill_between(ahead.steps, ahead.low, ahead.high, color=BLUE, alpha=0.15, linewidth=0, label=label)
+            drawn.axes.fill_between(
+                ahead.steps, ahead.low, ahead.high, color=BLUE, alpha=0.15, linewidth=0, label=label
+            )
             drawn.axes.plot(ahead.steps, ahead.median, color=BLUE, linestyle=":")
             _limit(drawn.axes, series)
         drawn.axes.plot(series.steps, series.values, "o-", color=BLUE, markersize=3.5, label="measured")

@@ -66,7 +66,10 @@ def _sheet(findings: Findings, row: Any) -> Sheet | None:
     share = f"{row.share:.2%} of all squared error, PSNR {row.psnr:.2f} dB"
     plain = f" (bicubic {row.psnr_bicubic:.2f})" if np.isfinite(row.psnr_bicubic) else ""
     title = f"{row.name}: y {row.y:.0f}, x {row.x:.0f}, {row.width:.0f}×{row.height:.0f}; {share}{plain}"
-    encoded = [(name, encode_png(_even(crop)) if name == "residual" else jpeg(crop, 0, 90)) for name, crop in cells(picture, row)]
+    encoded = [
+        (name, encode_png(_even(crop)) if name == "residual" else jpeg(crop, 0, 90))
+        for name, crop in cells(picture, row)
+    ]
     return Sheet(title, encoded)
 
 

@@ -16,7 +16,9 @@ def data(dossier: Dossier, findings: Findings) -> Section | None:
     parts: list[Part] = []
     found = hurt(audit, table)
     if len(found):
-        parts.append(Table(found, columns.HURT, "What the audit found, and how the validation pictures it concerns fare."))
+        parts.append(
+            Table(found, columns.HURT, "What the audit found, and how the validation pictures it concerns fare.")
+        )
     elif audit:
         parts.append(Prose(["The audit found nothing wrong with any pair."], muted=False))
     if len(findings.clusters):
@@ -25,7 +27,9 @@ def data(dossier: Dossier, findings: Findings) -> Section | None:
             parts.append(Figure(draw.clusters(findings.clusters), "Gain over bicubic by degradation"))
     if halves := likeness_gain(table):
         near, far = halves
-        line = f"The half of the pictures most like a training picture gains {near:+.3f} dB, the other half {far:+.3f} dB."
+        line = (
+            f"The half of the pictures most like a training picture gains {near:+.3f} dB, the other half {far:+.3f} dB."
+        )
         parts.append(Prose([line], muted=False))
     parts.append(Table(table, columns.BACKGROUND, "Validation pictures, the lowest gain first."))
     return Section("data", "Data", parts)

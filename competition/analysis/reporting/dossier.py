@@ -20,7 +20,6 @@ from competition.predictions import read_record
 from competition.runs import read_record as read_experiment
 
 
-
 @dataclass(frozen=True)
 class Dossier:
     """One run, judged, and others beside it; each part is None or empty where there is nothing to make it of."""
@@ -69,7 +68,11 @@ class Dossier:
 
 
 def gather(
-    runs: Sequence[Path], data: Path | None = None, members: Sequence[Path] = (), sample: int = SAMPLE, progress: bool = True
+    runs: Sequence[Path],
+    data: Path | None = None,
+    members: Sequence[Path] = (),
+    sample: int = SAMPLE,
+    progress: bool = True,
 ) -> Dossier:
     """Read and measure everything of `runs`, the first of which is judged.
 
@@ -92,7 +95,17 @@ def gather(
     lacks = [*lacks, *(findings.lacks if findings else ()), *(unseen.lacks if unseen else ())]
     named = tuple(dict.fromkeys(lacks))
     return Dossier(
-        tuple(runs), labels, tuple(members or runs), data, findings, others, histories, _loss(runs[0]), table, unseen, named
+        tuple(runs),
+        labels,
+        tuple(members or runs),
+        data,
+        findings,
+        others,
+        histories,
+        _loss(runs[0]),
+        table,
+        unseen,
+        named,
     )
 
 

@@ -72,11 +72,15 @@ def budget(findings: Findings) -> Section | None:
     parts: list[Part] = []
     if len(findings.budget):
         parts += [
-            Prose([
-                "An oracle that knows the truth makes one fix after the other; what each takes off adds up to the whole "
-                f"squared error. Beside it: what that fix alone would gain. {sample(findings)}"
-            ]),
-            Row([Figure(draw.budget(findings.budget), "Gain of each fix alone"), Table(findings.budget, columns.BUDGET)]),
+            Prose(
+                [
+                    "An oracle that knows the truth makes one fix after the other; what each takes off adds up to the whole "
+                    f"squared error. Beside it: what that fix alone would gain. {sample(findings)}"
+                ]
+            ),
+            Row(
+                [Figure(draw.budget(findings.budget), "Gain of each fix alone"), Table(findings.budget, columns.BUDGET)]
+            ),
         ]
     if len(findings.members):
         if len(findings.spread):
@@ -94,4 +98,6 @@ def budget(findings: Findings) -> Section | None:
 def _diversity(spread: pd.DataFrame) -> str:
     by_name = dict(zip(spread["quantity"], spread["share"], strict=True))
     variance = by_name.get("variance", np.nan)
-    return f"The members' disagreement makes {variance:.1%} of their mean squared error: that is what averaging takes off."
+    return (
+        f"The members' disagreement makes {variance:.1%} of their mean squared error: that is what averaging takes off."
+    )
