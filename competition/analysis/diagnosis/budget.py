@@ -96,9 +96,9 @@ def _in_place(mended: Mended, truth: Plane) -> Mended:
     To first order a picture moved by s is the picture plus s times its derivative: unlike interpolation at a fraction
     of a pixel, adding an odd filter cannot pass for a shift by smoothing.
     """
-    planes = [np.ascontiguousarray(plane.mean(2)) for plane in (truth, mended.levels)]
-    window = cv2.createHanningWindow(planes[0].shape[::-1], cv2.CV_32F)
-    (right, down), _ = cv2.phaseCorrelate(*planes, window)
+    luma, predicted = (np.ascontiguousarray(plane.mean(2)) for plane in (truth, mended.levels))
+    window = cv2.createHanningWindow(luma.shape[::-1], cv2.CV_32F)
+    (right, down), _ = cv2.phaseCorrelate(luma, predicted, window)
     whole = (round(down), round(right))
     moved = _moved(mended.levels, whole)
     if not any(whole) or _mean_square(moved - truth) >= _CLEARLY * _mean_square(mended.levels - truth):
@@ -117,7 +117,7 @@ def _in_place(mended: Mended, truth: Plane) -> Mended:
 def _moved(levels: Plane, by: tuple[int, int]) -> Plane:
     """What lies `by` pixels below and right comes here; the last rows and columns are repeated."""
     rows, columns = (np.clip(np.arange(side) + step, 0, side - 1) for side, step in zip(levels.shape, by, strict=False))
-    return levels[rows][:, columns]
+    return np.asarray(levels[rows][:, columns])
 
 
 def _in_tone(mended: Mended, truth: Plane) -> Mended:

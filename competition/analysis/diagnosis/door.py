@@ -1,17 +1,21 @@
 """The way in: analyse a run's validation predictions, one picture at a time, into tables."""
 
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from competition.analysis.diagnosis import comparing, crops, tables, votes
+from competition.analysis.diagnosis.case import Case
 from competition.analysis.diagnosis.findings import Findings
-from competition.analysis.diagnosis.frames import frame
 from competition.analysis.diagnosis.looking import METRIC, Look, Score, look
-from competition.analysis.diagnosis.sources import Sources, find
+from competition.analysis.diagnosis.sources import Sources, find, some
+from competition.analysis.diagnosis.verdict import verdict
+from competition.predictions import record_path
 from competition.progress import progress as show
 
 # Pictures that are looked at closely; all are scored.
@@ -40,29 +44,49 @@ def analyse(
     """
     sources = find(run, data, members, previous, audit)
     scores, looks = _look_at_all(sources, set(_draw(sources.names, sample, seed)), progress)
+    found = _tables(sources, scores, looks)
+    lacks = (*sources.lacks, *_lacks(sources, scores, found))
+    judged = verdict(Case(looks, found))
+    looked = tuple(one.name for one in looks)
+    return Findings(sources, METRIC.definition(), looked, seed, lacks, **found, verdict=judged)
+
+
+def _tables(sources: Sources, scores: Sequence[Score], looks: Sequence[Look]) -> dict[str, pd.DataFrame]:
+    """All but the verdict."""
     pictures = tables.pictures(sources, scores, looks)
-    return Findings(
-        sources,
-        METRIC.definition(),
-        tuple(one.name for one in looks),
-        seed,
-        (*sources.lacks,),
-        pictures=pictures,
-        tiles=crops.tiles(looks),
-        concentration=crops.concentration(looks),
-        bands=tables.bands(looks),
-        textures=tables.textures(looks),
-        brightness=tables.brightness(looks),
-        channels=tables.channels(looks),
-        border=tables.border(looks),
-        clusters=tables.clusters(sources, pictures),
-        budget=tables.budget(looks),
-        members=votes.members(sources, looks),
-        spread=votes.spread(looks),
-        symmetries=votes.symmetries(sources),
-        comparison=comparing.comparison(pictures),
-        verdict=frame("verdict"),
-    )
+    return {
+        "pictures": pictures,
+        "tiles": crops.tiles(looks),
+        "concentration": crops.concentration(looks),
+        "bands": tables.bands(looks),
+        "textures": tables.textures(looks),
+        "brightness": tables.brightness(looks),
+        "channels": tables.channels(looks),
+        "border": tables.border(looks),
+        "clusters": tables.clusters(sources, pictures),
+        "budget": tables.budget(looks),
+        "members": votes.members(sources, looks),
+        "spread": votes.spread(looks),
+        "symmetries": votes.symmetries(sources),
+        "comparison": comparing.comparison(pictures),
+    }
+
+
+def _lacks(sources: Sources, scores: Sequence[Score], found: Mapping[str, pd.DataFrame]) -> Iterator[str]:
+    """What single pictures lack, and what nobody gave."""
+    if not sources.names:
+        yield f"{sources.folder}: no picture has a truth, so nothing can be scored. Give the folder of a contest's data"
+        return
+    without = [one.name for one in scores if not one.fault and math.isnan(one.psnr_bicubic)]
+    if without:
+        yield f"{some(without)}: no low picture, so no gain over bicubic. Put it into train/lr"
+    yield from sorted({one.fault_previous for one in scores} - {""})
+    if len(sources.members) and found["members"].empty:
+        yield "members: no picture was predicted by all of them. Predict the same ones"
+    elif not sources.members:
+        yield "members: none given, so no bias and variance. Name the folders that vote"
+    if found["symmetries"].empty:
+        yield f"{record_path(sources.folder)}: no scores of symmetries. Predict with --self-ensemble mean --truth"
 
 
 def _draw(names: Sequence[str], sample: int, seed: int) -> list[str]:

@@ -83,7 +83,8 @@ def look(sources: Sources, name: str, closely: bool) -> tuple[Score, Look | None
         return Score(name, fault=str(error)), None
     plain = NAN if picture.bicubic is None else METRIC.psnr(picture.bicubic, picture.truth)
     before, fault = _previous(sources, name)
-    score = Score(name, *picture.truth.shape[:2], psnr, ssim, plain, before, fault_previous=fault)
+    height, width = picture.truth.shape[:2]
+    score = Score(name, height, width, psnr, ssim, plain, before, fault_previous=fault)
     return score, _closely(picture, _members(sources, picture)) if closely else None
 
 
@@ -103,7 +104,8 @@ def _closely(picture: Picture, grams: Array | None) -> Look:
     scale = SCALE if picture.low is None else truth.shape[0] // picture.low.shape[0]
     return Look(
         picture.name,
-        *truth.shape[:2],
+        truth.shape[0],
+        truth.shape[1],
         by_texture(errors, truth),
         by_distance(errors),
         by_brightness(errors, picture.shown),
@@ -122,7 +124,7 @@ def _members(sources: Sources, picture: Picture) -> Array | None:
     if not members:
         return None
     everywhere = np.zeros(picture.truth.shape[:2], np.uint8)
-    return gram(members, picture.truth, METRIC, PARTS["all"], everywhere)[0]
+    return np.asarray(gram(members, picture.truth, METRIC, PARTS["all"], everywhere)[0])
 
 
 def _read_members(folders: Sequence[Path], picture: Picture) -> list[npt.NDArray[np.uint16]]:

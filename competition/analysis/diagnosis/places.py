@@ -102,7 +102,7 @@ def moments(picture: Picture) -> Array:
     """Sums of the products of 1, the predicted red, green and blue, and the true ones, about mid-grey: (7, 7)."""
     samples = np.concatenate([picture.shown, picture.truth], 2).reshape(-1, 6) - np.float32(128)
     samples = np.column_stack([np.ones(len(samples), np.float32), samples])
-    return (samples.T @ samples).astype(np.float64)
+    return np.asarray(samples.T @ samples, np.float64)
 
 
 def textures(truth: Bytes) -> npt.NDArray[np.uint8]:

@@ -114,7 +114,7 @@ def find(
     names = _expected(run, folder)
     strangers = [name for name in names if name not in truths]
     if strangers and truths:
-        lacks.append(f"{data / 'train/hr'}: no truth of {_some(strangers)}; left out")
+        lacks.append(f"{data / 'train/hr'}: no truth of {some(strangers)}; left out")
     if previous and not (previous := _found(previous, lacks)):
         previous = None
     known = tuple(found for member in members if (found := _found(member, lacks)))
@@ -173,6 +173,6 @@ def _enlarges(low: Bytes, truth: Bytes) -> bool:
     return (low.shape[0] * scale, low.shape[1] * scale) == truth.shape[:2]
 
 
-def _some(names: Sequence[str]) -> str:
+def some(names: Sequence[str]) -> str:
     """A few of many names."""
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

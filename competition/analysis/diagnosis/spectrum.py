@@ -43,25 +43,26 @@ def frequencies(height: int, width: int) -> Array:
 def powers(errors: Errors, truth: Bytes) -> Powers:
     """The spectra of one picture, uint8 (H, W, 3), and of its errors."""
     rings = (frequencies(*truth.shape[:2]) / WIDTH).astype(np.uint8).ravel()
-    sums = [
-        _sums(rings, *(None if part is None else part[..., channel] for part in (truth, *errors)))
-        for channel in range(3)
-    ]
-    count = np.bincount(rings, minlength=RINGS).astype(np.float64) * 3
-    return Powers(count, *(sum(parts) for parts in zip(*sums, strict=True)))  # type: ignore[arg-type]
+    total = np.zeros((len(Powers._fields) - 1, RINGS))
+    for channel in range(3):
+        plain = None if errors.plain is None else errors.plain[..., channel]
+        total += _sums(rings, truth[..., channel], errors.own[..., channel], plain)
+    coefficients = 3 * np.bincount(rings, minlength=RINGS).astype(np.float64)
+    return Powers(coefficients, *total)
 
 
-def _sums(rings: npt.NDArray[np.uint8], truth: Bytes, own: Plane, plain: Plane | None) -> list[Array]:
+def _sums(rings: npt.NDArray[np.uint8], truth: Bytes, own: Plane, plain: Plane | None) -> Array:
     """All but the first field of Powers, for one channel."""
 
-    def total(values: Plane) -> Array:
-        return np.bincount(rings, values.ravel(), RINGS)
+    def total(values: npt.NDArray[np.floating]) -> Array:
+        return np.bincount(rings, values.ravel(), RINGS).astype(np.float64)
 
     true, residual = _transform(truth.astype(np.float32)), _transform(own)
     predicted = true + residual
-    found = [total(true**2), total(predicted**2), total(residual**2)]
-    if plain is None:
-        unknown = np.full(RINGS, np.nan)
-        return [*found, unknown, total(predicted * true), unknown]
-    other = _transform(plain)
-    return [*found, total(other**2), total(predicted * true), total((true + other) * true)]
+    unknown = np.full(RINGS, np.nan)
+    squares_plain, product_plain = unknown, unknown
+    if plain is not None:
+        other = _transform(plain)
+        squares_plain, product_plain = total(other**2), total((true + other) * true)
+    own_sums = (total(true**2), total(predicted**2), total(residual**2))
+    return np.array([*own_sums, squares_plain, total(predicted * true), product_plain])

@@ -1,6 +1,6 @@
 """Turns what was found in single pictures into tables of them all; their columns are told at `Findings`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +125,7 @@ def decibels(mse: Array, taken: Array) -> Array:
         return np.where(mse[:, None] > 0, 10 * np.log10(mse[:, None] / np.maximum(mse[:, None] - taken, floor)), 0.0)
 
 
-def _parts(name: str, kinds: dict[str, object], found: Sequence[Sums]) -> pd.DataFrame:
+def _parts(name: str, kinds: Mapping[str, object], found: Sequence[Sums]) -> pd.DataFrame:
     """One row for each part that occurs."""
     if not found:
         return frame(name)
