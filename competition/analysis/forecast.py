@@ -1,4 +1,4 @@
-"""Where a validation curve is heading: a power law through its points, with an interval that admits how little they say."""
+"""Where a validation curve is heading: a power law through its points, with an honest interval."""
 
 from typing import NamedTuple
 
@@ -56,7 +56,7 @@ class _Fit(NamedTuple):
 
 
 def _fit(series: Series, steps: Array, exponent: float) -> _Fit:
-    """Least squares for the score at the last point and what was gained since the first: both mean the same throughout."""
+    """Least squares for the score at the last point and the gain since the first: the same for all exponents."""
     first, last = series.steps[0] ** -exponent, series.steps[-1] ** -exponent
     design, wanted = (
         np.stack([np.ones_like(at), (at**-exponent - last) / (first - last)], 1) for at in (series.steps, steps)

@@ -1,9 +1,10 @@
-"""What a run's log tells of its training: what each halving of the rate brought, the gap to training, where time went."""
+"""What a run's log tells of its training: what each halving of the rate brought, the gap, where time went."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from competition.analysis.forecast import Forecast, forecast
@@ -19,10 +20,11 @@ _TIME = ["on", "seconds", "share"]
 def stages(history: History) -> pd.DataFrame:
     """One row for each learning rate that the run has held, in the order of the steps.
 
-    lr; first, last (logged optimiser steps); validations; psnr (best up to its end, dB); gain (dB over the best before
-    it; in the first stage over its first validation); gain_per_1000 (dB in 1,000 steps). expected, low, high: where the
-    validations of the stage before, going on at their rate, would have come by the end, with the interval of `forecast`
-    (NaN of too few). Empty where no rate was logged, and for a rate that changes at every step.
+    lr; first, last (logged optimiser steps after which and until which it held); validations; psnr (best up to its
+    end, dB); gain (dB over the best before it; in the first stage over its first validation); gain_per_1000 (dB in
+    1,000 steps). expected, low, high: where the validations of the stage before, going on at their rate, would have
+    come by the end, with the interval of `forecast` (NaN of too few). Empty where no rate was logged, and for a rate
+    that changes at every step.
     """
     rate, score = history.series.get("lr"), history.series.get("psnr")
     bounds = _constant(rate) if rate else []
@@ -31,7 +33,8 @@ def stages(history: History) -> pd.DataFrame:
     rows, before = [], Series(np.empty(0), np.empty(0))
     for first, last in bounds:
         held = within(score, before.steps[-1] if len(before.steps) else 0.0, rate.steps[last])
-        rows.append({"lr": rate.values[last], **_stage(score, before, held, rate.steps[first], rate.steps[last])})
+        begun = rate.steps[first - 1] if first else 0.0
+        rows.append({"lr": rate.values[last], **_stage(score, before, held, begun, rate.steps[last])})
         before = held if len(held.steps) else before
     return pd.DataFrame(rows, columns=_STAGES)
 
@@ -69,7 +72,7 @@ def heading(history: History) -> tuple[Series, Forecast] | None:
         return None
     last = score.steps[-1]
     table = stages(history)
-    now = within(score, float(table["first"].iloc[-1]) - 1, last) if len(table) else score
+    now = within(score, float(table["first"].iloc[-1]), last) if len(table) else score
     for points in (now, score):
         steps = np.linspace(last, 2 * last, 50)
         if expected := forecast(points, steps):
@@ -101,7 +104,7 @@ class Pace(NamedTuple):
 
     seconds: Values
     steps: Values
-    validated: Values
+    validated: npt.NDArray[np.bool_]
 
 
 def pace(history: History) -> Pace | None:
@@ -168,7 +171,7 @@ def remarks(history: History) -> Iterator[tuple[str, str, str]]:
         points, ahead = found
         yield (
             "forecast",
-            f"Twice the steps at the present rate would lead from {points.values[-1]:.3f} dB to {ahead.median[-1]:.3f} dB "
-            f"[{ahead.low[-1]:.3f}, {ahead.high[-1]:.3f}].",
+            f"Going on as so far, twice the steps would lead from {points.values[-1]:.3f} dB to "
+            f"{ahead.median[-1]:.3f} dB [{ahead.low[-1]:.3f}, {ahead.high[-1]:.3f}].",
             "the forecast's interval is narrower than 1 dB",
         )

@@ -12,7 +12,7 @@ from competition.analysis.curves import png
 from competition.images import Bytes, encode_jpeg
 
 # 8-bit levels from which on a residual has the strongest colour: the same in all reports, so that they compare.
-REACH = 48
+REACH = 64
 # Blue below the truth, red above it, also to colour-blind eyes.
 SIGNED, UNSIGNED = "RdBu_r", "inferno"
 # Standard deviation, in 8-bit levels, from which on a disagreement is brightest.
@@ -34,7 +34,7 @@ def residual(prediction: Bytes, truth: Bytes) -> Bytes:
     return _coloured(levels / (2 * REACH) + 0.5, SIGNED)
 
 
-def disagreement(levels: npt.NDArray[np.float32]) -> Bytes:
+def disagreement(levels: npt.NDArray[np.floating]) -> Bytes:
     """A map of standard deviations in 8-bit levels, (H, W), brightest from FAR on."""
     return _coloured(levels / FAR, UNSIGNED)
 
@@ -58,7 +58,7 @@ def jpeg(picture: Bytes, side: int = 0, quality: int = 88) -> bytes:
     return encode_jpeg(np.ascontiguousarray(picture), quality)
 
 
-def _coloured(shares: npt.NDArray[np.float32], name: str) -> Bytes:
+def _coloured(shares: npt.NDArray[np.floating], name: str) -> Bytes:
     coloured = matplotlib.colormaps[name](np.clip(shares, 0, 1), bytes=True)
     return np.asarray(coloured[..., :3], np.uint8)
 

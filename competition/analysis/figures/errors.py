@@ -2,10 +2,11 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
-from competition.analysis.figures.style import BLUE, GREEN, GREY, HEIGHT, ORANGE, RED, bars, canvas
+from competition.analysis.figures.style import BLUE, GREEN, GREY, HEIGHT, ORANGE, RED, bars, canvas, short
 
-_CHANNELS = {"red": RED, "green": GREEN, "blue": BLUE}
+_CHANNELS = {"red": (RED, "o"), "green": (GREEN, "s"), "blue": (BLUE, "^")}
 
 
 def gains(pictures: pd.DataFrame) -> bytes:
@@ -17,7 +18,7 @@ def gains(pictures: pd.DataFrame) -> bytes:
         drawn.axes.scatter(known["psnr_bicubic"], known["gain"], 16 if len(known) < 200 else 5, BLUE, alpha=0.6)
         if len(known) <= 30:
             for row in known.itertuples():
-                label = str(row.name).removesuffix(".png")[-8:].replace("$", r"\$")
+                label = short(row.name)
                 drawn.axes.annotate(label, (row.psnr_bicubic, row.gain), (4, 3), textcoords="offset points", size=7)
     return drawn.png
 
@@ -82,35 +83,28 @@ def bias(table: pd.DataFrame) -> bytes:
     """Mean of prediction minus truth over the predicted value, for each channel."""
     with canvas("Bias by brightness", "predicted value [8-bit levels]", "prediction − truth [levels]") as drawn:
         drawn.axes.axhline(0, color=GREY, linewidth=0.8)
-        for channel, part in table.groupby("channel", sort=False):
-            style = {
-                "color": _CHANNELS[str(channel)],
-                "label": str(channel),
-                "marker": "os^"[list(_CHANNELS).index(str(channel))],
-            }
-            drawn.axes.plot(_middles(part), part["bias"], markersize=3.5, linewidth=1.4, **style)
+        _by_channel(drawn.axes, table, table["bias"])
     return drawn.png
 
 
 def brightness(table: pd.DataFrame) -> bytes:
     """Root mean square error over the predicted value, for each channel."""
     with canvas("Error by brightness", "predicted value [8-bit levels]", "root mean square error [levels]") as drawn:
-        for channel, part in table.groupby("channel", sort=False):
-            style = {
-                "color": _CHANNELS[str(channel)],
-                "label": str(channel),
-                "marker": "os^"[list(_CHANNELS).index(str(channel))],
-            }
-            drawn.axes.plot(_middles(part), np.sqrt(part["mse"]), markersize=3.5, linewidth=1.4, **style)
+        _by_channel(drawn.axes, table, np.sqrt(table["mse"]))
         drawn.axes.set_ylim(bottom=0)
     return drawn.png
 
 
+def _by_channel(axes: Axes, table: pd.DataFrame, values: pd.Series) -> None:
+    for channel, (colour, marker) in _CHANNELS.items():
+        own = table["channel"] == channel
+        x = _middles(table[own])
+        axes.plot(x, values[own], marker=marker, color=colour, label=channel, markersize=3.5, linewidth=1.4)
+
+
 def border(table: pd.DataFrame) -> bytes:
     """Root mean square error over the distance to the border, beside bicubic's."""
-    labels = [
-        f"{row.low:g}–{row.high - 1:g}" if np.isfinite(row.high) else f"≥ {row.low:g}" for row in table.itertuples()
-    ]
+    labels = [_range(row.low, row.high) for row in table.itertuples()]
     with canvas("By distance to the border", "distance [pixels]", "root mean square error [levels]") as drawn:
         places = np.arange(len(labels))
         drawn.axes.plot(places, np.sqrt(table["mse_bicubic"]), "s--", color=ORANGE, markersize=4, label="bicubic")
@@ -132,13 +126,14 @@ def budget(table: pd.DataFrame) -> bytes:
     """What each fix alone would gain."""
     ends = (table["low"].to_numpy(float), table["high"].to_numpy(float))
     labels = [str(fix) for fix in table["fix"]]
-    return bars("What an oracle's fix alone would gain", "gain [dB]", labels, table["gain"].to_numpy(float), ends)
+    title = "What an oracle's fix alone would gain"
+    return bars(title, "gain [dB], logarithmic beyond 0.01", labels, table["gain"].to_numpy(float), ends, fine=0.01)
 
 
 def worth(table: pd.DataFrame) -> bytes:
     """What each member is worth to the mean of all."""
     ends = (table["low"].to_numpy(float), table["high"].to_numpy(float))
-    labels = [str(member)[-32:].replace("$", r"\$") for member in table["member"]]
+    labels = [short(member) for member in table["member"]]
     return bars(
         "What the mean of all would lose without it", "worth [dB]", labels, table["worth"].to_numpy(float), ends
     )
@@ -150,6 +145,13 @@ def symmetries(table: pd.DataFrame) -> bytes:
     labels = [str(name) for name in table["symmetry"]]
     title = "Mean of all symmetries over each alone"
     return bars(title, "gain of the mean [dB]", labels, table["gain"].to_numpy(float), ends)
+
+
+def _range(low: float, high: float) -> str:
+    """The whole numbers of a bin."""
+    if not np.isfinite(high):
+        return f"≥ {low:g}"
+    return f"{low:g}" if high - low == 1 else f"{low:g}–{high - 1:g}"
 
 
 def _middles(table: pd.DataFrame) -> pd.Series:

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from competition.analysis.figures.style import BLUE, GREY, ORANGE, canvas
+from competition.analysis.figures.style import BLUE, GREY, ORANGE, canvas, short
 
 # Pictures whose names fit below each other.
 SHOWN = 30
@@ -41,7 +41,7 @@ def _sample(rows: pd.DataFrame, table: pd.DataFrame) -> str:
 
 
 def _names(rows: pd.DataFrame) -> list[str]:
-    return [str(name).removesuffix(".png")[-18:].replace("$", r"\$") for name in rows["name"]]
+    return [short(name) for name in rows["name"]]
 
 
 def _tall(rows: pd.DataFrame) -> float:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from competition.analysis.curves import COLOURS, png
+from competition.analysis.curves import COLOURS, plain, png
 
 Array = npt.NDArray[np.float64]
 BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK = COLOURS
@@ -42,18 +42,22 @@ def canvas(title: str, x: str, y: str, height: float = HEIGHT) -> Iterator[Canva
     drawn.png = png(drawn.figure)
 
 
-def bars(title: str, axis: str, labels: Sequence[str], values: Array, ends: tuple[Array, Array] | None = None) -> bytes:
-    """Horizontal bars from the top down, with their intervals (low ends, high ends) and figures beside them."""
+def bars(
+    title: str, axis: str, labels: Sequence[str], values: Array, ends: tuple[Array, Array], fine: float | None = None
+) -> bytes:
+    """Horizontal bars from the top down with their intervals (low ends, high ends) and figures beside them.
+
+    `fine`: the axis is logarithmic beyond this value, where bars differ by orders of magnitude.
+    """
     with canvas(title, axis, "", max(2.0, 0.9 + 0.32 * len(labels))) as drawn:
         places = np.arange(len(labels))
         colours = [BLUE if value >= 0 else RED for value in values]
         drawn.axes.barh(places, values, 0.62, color=colours)
-        reach = values
-        if ends is not None:
-            errors = np.nan_to_num(np.abs(np.stack([values - ends[0], ends[1] - values])))
-            drawn.axes.errorbar(values, places, xerr=errors, fmt="none", ecolor=BLACK, elinewidth=1, capsize=3)
-            reach = np.fmax(values, ends[1])
-        for place, end, value in zip(places, np.fmax(reach, 0), values, strict=True):
+        errors = np.nan_to_num(np.abs(np.stack([values - ends[0], ends[1] - values])))
+        drawn.axes.errorbar(values, places, xerr=errors, fmt="none", ecolor=BLACK, elinewidth=1, capsize=3)
+        if fine:
+            drawn.axes.set_xscale("symlog", linthresh=fine)
+        for place, end, value in zip(places, np.fmax(np.fmax(values, ends[1]), 0), values, strict=True):
             drawn.axes.annotate(f"{value:+.3g}", (end, place), (4, 0), textcoords="offset points", va="center", size=8)
         drawn.axes.set_yticks(places, list(labels))
         drawn.axes.invert_yaxis()
@@ -61,3 +65,9 @@ def bars(title: str, axis: str, labels: Sequence[str], values: Array, ends: tupl
         drawn.axes.grid(axis="y", visible=False)
         drawn.axes.axvline(0, color=BLACK, linewidth=0.8)
     return drawn.png
+
+
+def short(name: object, letters: int = 20) -> str:
+    """The end of a file's or member's name, as a label that matplotlib does not take for a formula."""
+    text = str(name).removesuffix(".png")
+    return plain(text if len(text) <= letters else f"…{text[1 - letters :]}")

@@ -12,6 +12,9 @@ from competition.analysis.forecast import CONFIDENCE
 from competition.analysis.series import History, Series
 from competition.analysis.training import heading, pace
 
+# Rates that have room on their axis.
+_RATES = 8
+
 
 def score(history: History) -> bytes:
     """Validation PSNR with the learning rate, and the forecast with its interval."""
@@ -19,7 +22,7 @@ def score(history: History) -> bytes:
     with canvas("Validation, and where it is heading", "optimiser step", "validation PSNR [dB]") as drawn:
         if found := heading(history):
             ahead = found[1]
-            label = f"same rate, {CONFIDENCE:.0%} interval"
+            label = f"forecast, {CONFIDENCE:.0%} interval"
             drawn.axes.fill_between(
                 ahead.steps, ahead.low, ahead.high, color=BLUE, alpha=0.15, linewidth=0, label=label
             )
@@ -71,8 +74,9 @@ def compared(histories: Sequence[History]) -> bytes:
     with canvas("Validation of the runs", "optimiser step", "validation PSNR [dB]") as drawn:
         for number, history in enumerate(one for one in histories if "psnr" in one.series):
             series = history.series["psnr"]
-            style = {"color": COLOURS[number % len(COLOURS)], "marker": "osv^D"[number % 5], "markersize": 3.5}
-            drawn.axes.plot(series.steps, series.values, label=plain(history.label), **style)
+            colour, marker = COLOURS[number % len(COLOURS)], "osv^D"[number % 5]
+            label = plain(history.label)
+            drawn.axes.plot(series.steps, series.values, marker, ls="-", color=colour, markersize=3.5, label=label)
         _steps(drawn.axes)
     return drawn.png
 
@@ -90,6 +94,10 @@ def _rate(axes: Axes, history: History) -> None:
     other.spines["top"].set_visible(False)
     if (series.values > 0).all():
         other.set_yscale("log")
+    rates = np.unique(series.values)
+    if len(rates) <= _RATES:
+        other.set_yticks(rates, [f"{rate:.3g}" for rate in rates])
+        other.set_yticks([], minor=True)
     other.set_ylim(top=float(series.values.max()) * 1.6)
 
 

@@ -1,4 +1,4 @@
-"""The section of contact sheets: the worst and the best crops, each as low picture, bicubic, prediction, truth, residual."""
+"""The section of contact sheets: the worst and the best crops, from the low picture to the residual."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from competition.analysis.diagnosis.findings import Findings
 from competition.analysis.diagnosis.sources import Picture
 from competition.analysis.figures import errors as draw
 from competition.analysis.figures.crops import REACH, colour_bar, cut, jpeg, residual
-from competition.analysis.reporting.parts import Figure, Part, Prose, Section, Sheet, Slider
+from competition.analysis.reporting.parts import Figure, Part, Prose, Row, Section, Sheet, Slider
 from competition.errors import BadInput
 from competition.images import Bytes, encode_png
 
@@ -30,7 +30,7 @@ def crops(findings: Findings, previous: Path | None, label: str) -> Section | No
     parts: list[Part] = [Prose([scale]), Figure(colour_bar(), scale, small=True)]
     if len(findings.concentration):
         parts.insert(0, Figure(draw.concentration(findings.concentration), "Squared error over the worst tiles"))
-    parts += _sliders(findings, previous, label)
+    parts.append(Row(list(_sliders(findings, previous, label))))
     for kind, count, title in (
         ("worst", WORST, "The largest squared errors"),
         ("best", BEST, "The most squared error saved against bicubic"),

@@ -1,4 +1,4 @@
-"""The section on the data: what the audit found of the pictures, their degradations, what training pictures are near."""
+"""The section on the data: what the audit found, how pictures were degraded, what training pictures are near."""
 
 from competition.analysis.background import hurt, likeness_gain
 from competition.analysis.diagnosis.findings import Findings

@@ -1,4 +1,4 @@
-"""Everything a report shows of one or several runs, gathered from their folders; what is missing is named, not fatal."""
+"""Everything a report shows of one or several runs, gathered from their folders; what is missing is named."""
 
 import json
 from collections.abc import Sequence

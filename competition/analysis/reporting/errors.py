@@ -18,8 +18,8 @@ def pictures(dossier: Dossier, findings: Findings) -> Section:
     done = int(table["success"].sum())
     means = table[["psnr", "ssim", "gain"]].mean()
     summary = (
-        f"{done} of {len(table)} pictures were predicted ({done / max(1, len(table)):.1%}). Mean {means['psnr']:.3f} dB "
-        f"({findings.metric}), SSIM {means['ssim']:.4f}, {means['gain']:+.3f} dB over bicubic."
+        f"{done} of {len(table)} pictures were predicted ({done / max(1, len(table)):.1%}). Mean {means['psnr']:.3f} "
+        f"dB ({findings.metric}), SSIM {means['ssim']:.4f}, {means['gain']:+.3f} dB over bicubic."
     )
     caption = "Every picture, the largest share of the error first. A click on a head sorts."
     parts: list[Part] = [
@@ -74,8 +74,8 @@ def budget(findings: Findings) -> Section | None:
         parts += [
             Prose(
                 [
-                    "An oracle that knows the truth makes one fix after the other; what each takes off adds up to the whole "
-                    f"squared error. Beside it: what that fix alone would gain. {sample(findings)}"
+                    "An oracle that knows the truth makes one fix after the other; what each takes off adds up to the "
+                    f"whole squared error. Beside it: what that fix alone would gain. {sample(findings)}"
                 ]
             ),
             Row(

@@ -35,8 +35,8 @@ def _gain(unseen: Unseen) -> Iterator[Part]:
     if len(saved):
         yield Prose(
             [
-                f"The plain mean of the members has a squared error {saved.mean():.3f} levels² below the mean of theirs "
-                f"on {len(saved)} pictures, whatever the truth is."
+                f"The plain mean of the members has a squared error {saved.mean():.3f} levels² below the mean of "
+                f"theirs on {len(saved)} pictures, whatever the truth is."
             ],
             muted=False,
         )
@@ -62,4 +62,4 @@ def _sheets(dossier: Dossier, names: list[str]) -> Iterator[Sheet]:
         crops = [("prediction", jpeg(picture, SIDE))]
         if found:
             crops.append(("disagreement", jpeg(disagreement(found[1]), SIDE)))
-        yield Sheet(name, crops)
+        yield Sheet(name, crops, whole=True)

@@ -60,7 +60,7 @@ class Table:
     caption: str = ""
 
     def html(self) -> str:
-        shown = {key: column for key, column in self.columns.items() if self.frame[key].notna().any()}
+        shown = {key: column for key, column in self.columns.items() if self.frame[key].replace("", None).notna().any()}
         heads = "".join(f'<th scope="col" tabindex="0">{escape(head)}</th>' for head, _ in shown.values())
         rows = "".join(
             f"<tr>{''.join(_cell(value, form) for value, (_, form) in zip(row, shown.values(), strict=True))}</tr>"
@@ -101,13 +101,16 @@ class Sheet:
 
     title: str
     crops: Sequence[tuple[str, bytes]]
+    whole: bool = False
+    """Whether they are whole pictures, which need more room."""
 
     def html(self) -> str:
         figures = "".join(
             f'<figure><img src="{uri(content)}" alt="{escape(what)}"><figcaption>{escape(what)}</figcaption></figure>'
             for what, content in self.crops
         )
-        return f'<div class="sheet"><h4>{escape(self.title)}</h4><div class="crops">{figures}</div></div>'
+        style = "crops whole" if self.whole else "crops"
+        return f'<div class="sheet"><h4>{escape(self.title)}</h4><div class="{style}">{figures}</div></div>'
 
 
 @dataclass(frozen=True)

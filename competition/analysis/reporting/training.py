@@ -29,8 +29,8 @@ def _of(dossier: Dossier) -> list[Part]:
     if speed := draw.speed(history):
         figures.append(Figure(speed, "Steps per second over the steps"))
     caption = (
-        "What each learning rate brought; beside it what the validations before it, continued at their rate, would have "
-        "reached by the end of this one."
+        "What each learning rate brought; beside it what the validations before it, continued at their rate, would "
+        "have reached by the end of this one."
     )
     tables: list[Part] = []
     if len(stages := read.stages(history)):
