@@ -13,10 +13,11 @@ from competition.analysis.diagnosis.spectrum import WIDTH, Powers
 Array = npt.NDArray[np.float64]
 
 # How many times bicubic's error, against the inside's, makes a bad border; bicubic's error, a bad band; and how many
-# times less of the truth's power than at a higher frequency makes a blocked one.
+# times less of the truth's amplitude than at a higher frequency, a blocked one.
 _BORDER, _BEHIND, _BLOCKED = np.log(1.2), np.log(1.25), np.log(2)
-# Shares of the squared error, and of the truth's power, below which a ring of frequencies does not matter.
-_ERROR, _POWER = 0.005, 0.02
+# Share of the squared error below which a ring of frequencies does not matter; shares of the truth's amplitude that are
+# worth holding, and that may be held by chance.
+_ERROR, _HELD, _CHANCE = 0.005, 0.1, 0.01
 
 
 def border(case: Case) -> Iterator[Sentence]:
@@ -37,37 +38,54 @@ def border(case: Case) -> Iterator[Sentence]:
         )
 
 
-def band(case: Case) -> Iterator[Sentence]:
-    """Blocked frequencies, else those at which bicubic is better."""
-    powers = Powers(*(np.array(parts) for parts in zip(*(one.powers for one in case.looks), strict=True)))
+def blocked_band(case: Case) -> Iterator[Sentence]:
+    """Frequencies that the predictions lack although they hold higher ones."""
+    powers = _powers(case)
     share = ratio(powers.residual.sum(0), powers.residual.sum())
-    rings = [int(ring) for ring in np.flatnonzero(share >= _ERROR)]
-    behind = np.log(ratio(powers.residual, powers.plain))
-    if blocked := [ring for ring in rings if _is_blocked(powers, ring)]:
-        held = powers.prediction[:, blocked].sum() / powers.truth[:, blocked].sum()
+    if blocked := [ring for ring in _rings(share) if _is_blocked(powers, ring)]:
+        held = powers.product[:, blocked].sum() / powers.truth[:, blocked].sum()
         yield Sentence(
             "band",
-            f"Frequencies of {_range(blocked)} are blocked: the predictions hold {held:.0%} of their power, less than "
-            f"of higher ones; {share[blocked].sum():.0%} of the squared error lies there.",
-            "a band holds less than half the share of the truth's power that a higher one holds, with its interval",
+            f"Frequencies of {_range(blocked)} are blocked: the predictions hold {held:.0%} of the truth's amplitude, "
+            f"less than at higher ones; {share[blocked].sum():.0%} of the squared error lies there.",
+            "a band holds less than half the share of the truth's amplitude that a higher one holds, with its interval",
         )
-    elif worse := [ring for ring in rings if surely(behind[:, ring], _BEHIND, above=True)]:
-        times = powers.residual[:, worse].sum() / powers.plain[:, worse].sum()
+
+
+def lost_band(case: Case) -> Iterator[Sentence]:
+    """Frequencies at which bicubic is better."""
+    powers = _powers(case)
+    share = ratio(powers.residual.sum(0), powers.residual.sum())
+    behind = np.log(ratio(powers.residual, powers.plain))
+    if lost := [ring for ring in _rings(share) if surely(behind[:, ring], _BEHIND, above=True)]:
+        times = powers.residual[:, lost].sum() / powers.plain[:, lost].sum()
         yield Sentence(
             "band",
-            f"At frequencies of {_range(worse)} bicubic is better: it has 1 / {times:.1f} of the squared error there.",
+            f"At frequencies of {_range(lost)} bicubic is better: it has 1 / {times:.1f} of the squared error there.",
             "the interval of the mean ratio to bicubic's error lies above 1.25 in a band with 0.5 % of the error",
         )
 
 
+def _powers(case: Case) -> Powers:
+    """Of every picture, each (pictures, rings)."""
+    return Powers(*(np.array(parts) for parts in zip(*(one.powers for one in case.looks), strict=True)))
+
+
+def _rings(share: Array) -> list[int]:
+    """Those that matter; the first is the picture's mean colour."""
+    return [int(ring) for ring in np.flatnonzero(share >= _ERROR) if ring]
+
+
 def _is_blocked(powers: Powers, ring: int) -> bool:
-    """Whether a ring surely holds less of its power than one further out."""
-    held = ratio(powers.prediction.sum(0), powers.truth.sum(0))[ring + 1 :]
-    if not (held >= _POWER).any():
+    """Whether a ring surely holds less of the truth's amplitude, in phase, than one further out."""
+    transfer = ratio(powers.product, powers.truth)
+    beyond = ratio(powers.product.sum(0), powers.truth.sum(0))[ring + 1 :]
+    if not (beyond >= _HELD).any():
         return False
-    higher = ring + 1 + int(np.nanargmax(held))
-    there, here = (ratio(powers.prediction[:, each], powers.truth[:, each]) for each in (higher, ring))
-    return surely(np.log(ratio(there, np.maximum(here, 1e-6))), _BLOCKED, above=True)
+    higher = ring + 1 + int(np.nanargmax(beyond))
+    # What a band holds by chance may be negative, or nothing.
+    there, here = (np.maximum(transfer[:, each], _CHANCE) for each in (higher, ring))
+    return surely(np.log(there / here), _BLOCKED, above=True)
 
 
 def _range(rings: Sequence[int]) -> str:

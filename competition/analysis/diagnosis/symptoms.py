@@ -9,21 +9,14 @@ import numpy as np
 
 from competition.analysis.diagnosis.case import Case, Sentence, surely
 from competition.analysis.diagnosis.looking import Look
-from competition.analysis.diagnosis.regions import band, border
-
-# Share of the squared error that faults of the whole picture make, from which on finer ones cannot be told.
-_HIDES = 0.3
+from competition.analysis.diagnosis.regions import blocked_band, border, lost_band
 
 
 def symptoms(case: Case) -> Iterator[Sentence]:
-    """Everything that is found wrong, what touches the whole picture first."""
+    """Everything that is found wrong; nothing that a plainer fault, told before it, may only look like."""
     if case.looks and case.whole.sum():
-        yield from _channel_order(case)
-        yield from _shift(case)
-        yield from _gamma(case)
-        if case.share("channel order", "shift", "gamma", "colour") < _HIDES:
-            yield from border(case)
-            yield from band(case)
+        whole = [*_channel_order(case), *_shift(case), *_gamma(case)]
+        yield from whole or [*blocked_band(case), *border(case)] or lost_band(case)
     yield from _member(case)
 
 

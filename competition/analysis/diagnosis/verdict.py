@@ -107,11 +107,11 @@ def _frequencies(case: Case) -> Iterator[Sentence]:
 
 def _colour(case: Case) -> Iterator[Sentence]:
     row = _row(case, "budget", fix="colour")
-    if row is not None and row["share"] >= 0.05 and row["low"] > 0.05 and case.share("gamma") < row["share"]:
+    if row is not None and row["share"] >= 0.01 and row["low"] > 0.05 and case.share("gamma") < row["share"]:
         yield Sentence(
             "colour",
             f"A gain and an offset for each channel of each picture would win {_named(row, 'gain')}.",
-            "they take off at least 5 % of the squared error, and the interval of the gain lies above 0.05 dB",
+            "they take off at least 1 % of the squared error, and the interval of the gain lies above 0.05 dB",
         )
 
 
