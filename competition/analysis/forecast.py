@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from competition.analysis.series import Series
 
@@ -14,9 +14,11 @@ CONFIDENCE = 0.95
 # A law of three unknowns needs a point more to show how well it fits.
 FEWEST = 4
 # Exponents that are considered, equally likely on a logarithmic scale: from hardly bent to bent at once.
-EXPONENTS = np.geomspace(0.05, 3, 41)
+EXPONENTS = np.geomspace(0.05, 3, 161)
 # Scores are logged with many digits, yet they say no more than this, in dB.
 _PRECISION = 1e-4
+# Exponents this much less likely than the best one are left out.
+_NEGLIGIBLE = 1e-5
 
 
 class Forecast(NamedTuple):
@@ -40,8 +42,9 @@ def forecast(series: Series, steps: Array) -> Forecast | None:
     fits = [_fit(series, steps, exponent) for exponent in EXPONENTS]
     likely = np.array([fit.evidence for fit in fits])
     shares = np.exp(likely - likely.max())
-    shares /= shares.sum()
-    centres, spreads = (np.array([fit[part] for fit in fits]) for part in (0, 1))
+    counted = shares > _NEGLIGIBLE
+    shares = shares[counted] / shares[counted].sum()
+    centres, spreads = (np.array([fit[part] for fit in fits])[counted] for part in (0, 1))
     ends = ((1 - CONFIDENCE) / 2, 0.5, (1 + CONFIDENCE) / 2)
     low, median, high = (_quantile(end, shares, centres, spreads, len(series.steps) - 2) for end in ends)
     return Forecast(steps, median, low, high)
@@ -73,10 +76,10 @@ def _fit(series: Series, steps: Array, exponent: float) -> _Fit:
 
 def _quantile(share: float, shares: Array, centres: Array, spreads: Array, freedom: int) -> Array:
     """Of a mixture of Student t distributions, (exponents, n) to (n,), by halving an interval that holds it."""
-    reach = stats.t.ppf(0.9999, freedom) * spreads
+    reach = special.stdtrit(freedom, 0.9999) * spreads
     low, high = (centres - reach).min(0), (centres + reach).max(0)
-    for _ in range(60):
+    for _ in range(40):
         middle = (low + high) / 2
-        below = shares @ stats.t.cdf((middle - centres) / spreads, freedom) < share
+        below = shares @ special.stdtr(freedom, (middle - centres) / spreads) < share
         low, high = np.where(below, middle, low), np.where(below, high, middle)
     return np.asarray((low + high) / 2)

@@ -47,10 +47,14 @@ class Dossier:
         return next((one for one in self.histories if one.label == self.labels[0]), None)
 
     def comparison(self) -> pd.DataFrame:
-        """The first run against bicubic and each of the others, as in `Findings`."""
-        tables = [one.comparison for one in (self.findings, *self.others) if one is not None]
-        joined = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
-        return joined.drop_duplicates("against", ignore_index=True) if len(joined) else joined
+        """The first run against bicubic and each of the others by its label, as in `Findings`."""
+        if self.findings is None:
+            return pd.DataFrame()
+        tables = [
+            one.comparison.replace({"against": {"previous": label}})
+            for one, label in zip((self.findings, *self.others), self.labels[1:] or self.labels, strict=True)
+        ]
+        return pd.concat(tables, ignore_index=True).drop_duplicates("against", ignore_index=True)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Every table of the report by the name of its CSV."""
