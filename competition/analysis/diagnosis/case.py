@@ -8,8 +8,9 @@ import numpy.typing as npt
 import pandas as pd
 
 from competition.analysis.diagnosis.budget import FIXES
-from competition.analysis.diagnosis.frames import about, ratio
+from competition.analysis.diagnosis.frames import ratio
 from competition.analysis.diagnosis.looking import Look
+from competition.statistics import interval
 
 Array = npt.NDArray[np.float64]
 
@@ -35,6 +36,10 @@ class Case(NamedTuple):
         """What a fix took off the squared error of each picture, in its turn."""
         return np.array([one.budget.parts[FIXES.index(fix)] for one in self.looks])
 
+    def alone(self, fix: str) -> Array:
+        """What a fix alone takes off the squared error of each picture."""
+        return np.array([one.budget.alone[FIXES.index(fix)] for one in self.looks])
+
     @property
     def whole(self) -> Array:
         """The squared error of each picture."""
@@ -57,9 +62,9 @@ class Case(NamedTuple):
 def surely(values: Array, least: float, above: bool = False) -> bool:
     """Whether the mean is at least that far from 0 with an interval without 0; `above`, with one above `least`."""
     known = values[np.isfinite(values)]
-    if len(known) < FEWEST:
+    if len(known) < FEWEST or abs(known.mean()) < least:
         return False
-    told = about(known)
-    if above:
-        return told["low"] > least and bool((known > 0).mean() >= MOST)
-    return abs(told["mean"]) >= least and told["low"] * told["high"] > 0
+    if above and (known > 0).mean() < MOST:
+        return False
+    low, high = interval(known)
+    return low > least if above else low * high > 0

@@ -16,8 +16,8 @@ Array = npt.NDArray[np.float64]
 # times less of the truth's amplitude than at a higher frequency, a blocked one.
 _BORDER, _BEHIND, _BLOCKED = np.log(1.2), np.log(1.25), np.log(2)
 # Share of the squared error below which a ring of frequencies does not matter; shares of the truth's amplitude that are
-# worth holding, and that may be held by chance.
-_ERROR, _HELD, _CHANCE = 0.005, 0.1, 0.01
+# worth holding, and that may be held by chance; share of the truth's power below which a ring tells nothing.
+_ERROR, _HELD, _CHANCE, _FAINT = 0.005, 0.1, 0.01, 1e-3
 
 
 def border(case: Case) -> Iterator[Sentence]:
@@ -78,8 +78,8 @@ def _rings(share: Array) -> list[int]:
 
 def _is_blocked(powers: Powers, ring: int) -> bool:
     """Whether a ring surely holds less of the truth's amplitude, in phase, than one further out."""
-    transfer = ratio(powers.product, powers.truth)
-    beyond = ratio(powers.product.sum(0), powers.truth.sum(0))[ring + 1 :]
+    transfer, truth = ratio(powers.product, powers.truth), powers.truth.sum(0)
+    beyond = np.where(truth >= _FAINT * truth[1:].sum(), ratio(powers.product.sum(0), truth), np.nan)[ring + 1 :]
     if not (beyond >= _HELD).any():
         return False
     higher = ring + 1 + int(np.nanargmax(beyond))

@@ -8,15 +8,22 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from competition.analysis.diagnosis.case import Case, Sentence, surely
+from competition.analysis.diagnosis.frames import ratio
 from competition.analysis.diagnosis.looking import Look
 from competition.analysis.diagnosis.regions import blocked_band, border, lost_band
+
+# A gamma is named unless a gain or an offset explains more than 1 / _RIVAL as much.
+_RIVAL = 0.9
+# Share of the squared error that gains and offsets make, from which on low frequencies suffer by them.
+_COLOURED = 0.05
 
 
 def symptoms(case: Case) -> Iterator[Sentence]:
     """Everything that is found wrong; nothing that a plainer fault, told before it, may only look like."""
     if case.looks and case.whole.sum():
         whole = [*_channel_order(case), *_shift(case), *_gamma(case)]
-        yield from whole or [*blocked_band(case), *border(case)] or lost_band(case)
+        finer = whole or [*blocked_band(case), *border(case)]
+        yield from finer or (lost_band(case) if case.share("colour") < _COLOURED else ())
     yield from _member(case)
 
 
@@ -52,20 +59,26 @@ def _shift(case: Case) -> Iterator[Sentence]:
 
 
 def _gamma(case: Case) -> Iterator[Sentence]:
-    logs, saved = np.log([one.budget.gamma for one in case.looks]), case.saved("gamma")
-    single = saved >= 2 * case.saved("colour")
-    clear = single & (np.abs(logs) >= 0.05) & (saved >= 0.2)
+    """A gain or an offset is mended a little by a power too, and the other way: the sentence has the figures of both."""
+    logs = np.log([one.budget.gamma for one in case.looks])
+    rivals = ratio(np.array([one.budget.rivals for one in case.looks]), case.whole[:, None]).max(1)
+    taken = np.nan_to_num(ratio(case.alone("gamma"), case.whole))
+    clear = (np.abs(logs) >= 0.05) & (taken >= 0.2) & (taken >= _RIVAL * rivals)
     if clear.any():
         wrong = [one for one, is_clear in zip(case.looks, clear, strict=True) if is_clear]
-        tone, logs = f"{_count(wrong, case)} a tone curve", logs[clear]
-        rule = "a gamma at least 5 % off 1 lowers a picture's squared error by at least 20 %, twice what gains do then"
-    elif surely(logs, 0.02) and case.share("gamma") >= max(0.02, 2 * case.share("colour")):
+        tone, logs, taken, rivals = f"{_count(wrong, case)} a tone curve", logs[clear], taken[clear], rivals[clear]
+        rule = "a gamma 5 % off 1 lowers a picture's squared error by at least 20 %"
+    elif surely(logs, 0.02) and taken.mean() >= max(0.02, _RIVAL * np.nanmean(rivals)):
         tone = "The predictions have a tone curve"
-        rule = "the interval of the mean gamma excludes 1; it is 2 % off, makes 2 % of the error, twice what gains do"
+        rule = "the interval of the mean gamma excludes 1; it is 2 % off, 2 % of a picture's squared error in the mean"
     else:
         return
-    gamma = np.exp(-np.median(logs))
-    yield Sentence("gamma", f"{tone} like a gamma of {gamma:.2f}: undone, the score gains {case.gain('gamma')}.", rule)
+    yield Sentence(
+        "gamma",
+        f"{tone} like a gamma of {np.exp(-np.median(logs)):.2f}: undone, the score gains {case.gain('gamma')}. "
+        f"It makes {taken.mean():.1%} of a picture's squared error, the best gain or offset {rivals.mean():.1%}.",
+        f"{rule}; no gain or offset explains a tenth more",
+    )
 
 
 def _member(case: Case) -> Iterator[Sentence]:
