@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from competition.analysis.diagnosis.door import SAMPLE
-from competition.analysis.reporting.dossier import Dossier, gather
+from competition.analysis.reporting.dossier import Dossier
+from competition.analysis.reporting.gathering import gather
 from competition.analysis.reporting.page import render
 from competition.analysis.reporting.sections import sections, verdict
 from competition.errors import ArgumentParser, UsageError, run_command
@@ -28,12 +29,13 @@ def main(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--data", type=Path, help="contest folder; default: the one the predictions were made from")
     parser.add_argument("--members", type=Path, nargs="+", default=(), help="folders that vote; default: several RUNs")
+    parser.add_argument("--audit", type=Path, help="the audit's JSON; default: audit/DATA.json beside the run folder")
     parser.add_argument("--sample", type=int, default=SAMPLE, help=f"pictures looked at closely, default {SAMPLE}")
     parser.add_argument("--output", type=Path, help="folder of the report, default: report/ in the first run folder")
     given = parser.parse_args(arguments)
     if given.sample < 1:
         raise UsageError(f"--sample: {given.sample} pictures show nothing. Give 1 or more")
-    dossier = gather(given.runs, given.data, given.members, given.sample)
+    dossier = gather(given.runs, given.data, members=given.members, audit=given.audit, sample=given.sample)
     report(dossier, given.output or given.runs[0] / "report")
 
 

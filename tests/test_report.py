@@ -13,7 +13,7 @@ from drawn_run import draw_data, draw_run, write_audit
 
 from competition.analysis.figures.crops import REACH, cut, residual
 from competition.analysis.reporting.data import data
-from competition.analysis.reporting.dossier import gather
+from competition.analysis.reporting.gathering import gather
 from competition.analysis.reporting.hidden import hidden
 from competition.analysis.reporting.parts import Prose, Section, Slider, Table
 from competition.analysis.reporting.sections import SENTENCES, sections, verdict
@@ -22,7 +22,6 @@ from competition.analysis.unseen import expect, first_two, look, psnr_half
 from competition.errors import BadInput
 from competition.images import list_pictures, read_rgb, write_png
 from competition.report import main as report
-
 
 # A name that wants to be a script, and a formula of matplotlib's.
 EVIL = "<script>x$y_$.png"

@@ -14,7 +14,7 @@ Array = npt.NDArray[np.float64]
 BLUE, RED, GREEN, PINK, ORANGE, SKY, BLACK = COLOURS
 GREY = "#767676"
 # Inches; on the 360 pixels of a phone the letters are 9 pixels high still.
-WIDTH, HEIGHT = 5.4, 3.5
+WIDTH, HEIGHT = 4.9, 3.3
 
 
 class Canvas:

@@ -66,10 +66,10 @@ class Table:
             f"<tr>{''.join(_cell(value, form) for value, (_, form) in zip(row, shown.values(), strict=True))}</tr>"
             for row in self.frame[list(shown)].itertuples(index=False, name=None)
         )
-        caption = f"<caption>{escape(self.caption)}</caption>" if self.caption else ""
+        caption = f"<figcaption>{escape(self.caption)}</figcaption>" if self.caption else ""
         style = "scroll long" if len(self.frame) > LONG else "scroll"
-        table = f"<table>{caption}<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-        return f'<div class="{style}" tabindex="0">{table}</div>'
+        table = f"<table><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+        return f'<figure class="table">{caption}<div class="{style}" tabindex="0">{table}</div></figure>'
 
 
 @dataclass(frozen=True)
