@@ -26,19 +26,21 @@ ROOT = Path(__file__).resolve().parents[2]
 def main(run: Path, data: Path, output: Path) -> None:
     """Draw one row a tile."""
     findings = analyse(run, data, progress=False)
-    tiles = findings.tiles.drop_duplicates(["kind", "name"])
-    rows = [*tiles[tiles["kind"] == "worst"].head(2).itertuples(), next(tiles[tiles["kind"] == "best"].itertuples())]
+    tiles = findings.tiles
+    worst = tiles[tiles["kind"] == "worst"].drop_duplicates("name").head(2)
+    best = tiles[(tiles["kind"] == "best") & ~tiles["name"].isin(worst["name"])].head(1)
+    rows = [*worst.itertuples(), *best.itertuples()]
     write_atomic(output, _draw(findings, rows))
 
 
 def _draw(findings: Findings, rows: list[Any]) -> bytes:
-    figure = Figure(figsize=(7.4, 4.9), layout="constrained")
+    figure = Figure(figsize=(7.4, 4.7), layout="constrained")
     axes = np.asarray(figure.subplots(len(rows), 5))
-    for row, line in zip(rows, axes, strict=True):
+    for number, (row, line) in enumerate(zip(rows, axes, strict=True)):
         for (name, crop), place in zip(cells(findings.sources.read(row.name), row), line, strict=True):
             place.imshow(crop, interpolation="nearest")
             place.set(xticks=[], yticks=[])
-            if line is axes[0]:
+            if number == 0:
                 place.set_title(name, size=9)
         line[0].set_ylabel(f"{row.psnr:.1f} dB,\nbicubic {row.psnr_bicubic:.1f} dB", size=8)
         line[2].set_xlabel(f"{row.name}: y {row.y}, x {row.x}; {row.share:.2%} of the squared error", size=8)

@@ -33,7 +33,7 @@ def canvas(title: str, x: str, y: str, height: float = HEIGHT) -> Iterator[Canva
     drawn = Canvas(height)
     drawn.axes.set_xlabel(x)
     drawn.axes.set_ylabel(y)
-    drawn.axes.set_title(title, fontsize="medium", fontweight="bold", loc="left")
+    drawn.figure.suptitle(title, x=0.015, ha="left", fontsize="medium", fontweight="bold")
     drawn.axes.grid(alpha=0.25, linewidth=0.6)
     drawn.axes.spines[["top", "right"]].set_visible(False)
     yield drawn

@@ -63,7 +63,8 @@ def speed(history: History) -> bytes | None:
         rate = measured.steps / measured.seconds
         drawn.axes.plot(steps, rate, color=BLUE, linewidth=1)
         chosen = measured.validated
-        drawn.axes.plot(steps[chosen], rate[chosen], "v", color=RED, markersize=5, label="with a validation")
+        if chosen.any():
+            drawn.axes.plot(steps[chosen], rate[chosen], "v", color=RED, markersize=5, label="with a validation")
         drawn.axes.set_ylim(bottom=0)
         _steps(drawn.axes)
     return drawn.png

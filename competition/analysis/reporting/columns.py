@@ -1,5 +1,8 @@
 """Heads, units and formats of the columns that tables of a report show."""
 
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
 Columns = dict[str, tuple[str, str]]
 
 _TEXT = "{}"
@@ -125,3 +128,20 @@ HIDDEN: Columns = {
     "saved": ("the mean saves [levels²]", "{:.3f}"),
     "farthest": ("farthest member", _TEXT),
 }
+
+
+def distinct(folders: Iterable[str]) -> dict[str, str]:
+    """What tells paths apart: each without the parts that all of them begin and end with; one alone stays as it is."""
+    parts = {folder: Path(folder).parts for folder in folders}
+    if len(parts) < 2:
+        return {folder: folder for folder in parts}
+    start, end = _common(parts.values()), _common(tuple(reversed(path)) for path in parts.values())
+    return {folder: str(Path(*path[start : len(path) - end])) for folder, path in parts.items()}
+
+
+def _common(paths: Iterable[Sequence[str]]) -> int:
+    """How many parts all paths begin with, so that something is left of each."""
+    known = list(paths)
+    shortest = min(map(len, known)) - 1
+    alike = [len({path[place] for path in known}) == 1 for place in range(shortest)]
+    return alike.index(False) if False in alike else shortest

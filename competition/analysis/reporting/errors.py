@@ -85,8 +85,9 @@ def budget(findings: Findings) -> Section | None:
     if len(findings.members):
         if len(findings.spread):
             parts.append(Prose([_diversity(findings.spread)], muted=False))
-        drawn = Figure(draw.worth(findings.members), "Worth of each member to the mean of all")
-        parts.append(Row([drawn, Table(findings.members, columns.MEMBERS, "Members.")]))
+        members = findings.members.replace({"member": columns.distinct(findings.members["member"])})
+        drawn = Figure(draw.worth(members), "Worth of each member to the mean of all")
+        parts.append(Row([drawn, Table(members, columns.MEMBERS, "Members.")]))
     if len(findings.spread):
         parts.append(Table(findings.spread, columns.SPREAD, "Bias against variance of the members."))
     if len(findings.symmetries):

@@ -23,7 +23,9 @@ def hidden(dossier: Dossier) -> Section | None:
     first = first_two(table)
     lines = [f"Look first at {name}: {reason}." for name, reason in first]
     parts: list[Part] = [Prose(lines, muted=False), *_gain(dossier.unseen), Row(list(_figures(dossier.unseen)))]
-    parts.append(Table(table, columns.HIDDEN, f"All {len(table):,} test pictures; none of it needs their truth."))
+    names = columns.distinct(map(str, test_members(dossier.members)))
+    shown = table.replace({"farthest": names})
+    parts.append(Table(shown, columns.HIDDEN, f"All {len(table):,} test pictures; none of it needs their truth."))
     sheets = list(_sheets(dossier, [name for name, _ in first]))
     if any(len(sheet.crops) > 1 for sheet in sheets):
         parts.append(Figure(disagreement_bar(), "Scale of the disagreement", small=True))

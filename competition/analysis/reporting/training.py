@@ -2,6 +2,7 @@
 
 from competition.analysis import training as read
 from competition.analysis.figures import training as draw
+from competition.analysis.forecast import FEWEST
 from competition.analysis.reporting import columns
 from competition.analysis.reporting.dossier import Dossier
 from competition.analysis.reporting.parts import Figure, Part, Prose, Row, Section, Table
@@ -24,7 +25,7 @@ def _of(dossier: Dossier) -> list[Part]:
         figures.append(Figure(draw.score(history), "Validation PSNR, learning rate and forecast over the steps"))
     if "loss" in history.series:
         figures.append(Figure(draw.loss(history), "Training loss and learning rate over the steps"))
-    if gap := read.gap(history, dossier.loss):
+    if (gap := read.gap(history, dossier.loss)) and len(gap.steps) > 1:
         figures.append(Figure(draw.gap(gap), "Training minus validation PSNR over the steps"))
     if speed := draw.speed(history):
         figures.append(Figure(speed, "Steps per second over the steps"))
@@ -46,8 +47,9 @@ def _notes(dossier: Dossier) -> str:
     if history and history.score:
         lines.append(f"Validation: {history.score}.")
     if history and "psnr" in history.series and not read.heading(history):
-        lines.append(f"No forecast: {len(history.series['psnr'].steps)} validations tell too little.")
+        lines.append(f"No forecast: it takes {FEWEST} validations, there are {len(history.series['psnr'].steps)}.")
     if dossier.loss and dossier.loss != "mse":
         lines.append(f"No gap to validation: the loss, {dossier.loss}, is no squared error.")
-    lines.append("The gap compares patches with whole pictures: its rise counts, not its level.")
+    if dossier.loss == "mse":
+        lines.append("The gap compares patches with whole pictures: its rise counts, not its level.")
     return " ".join(lines)
