@@ -61,3 +61,10 @@ def ratio(above: Array, below: Array | float) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
         found = np.asarray(above / below, np.float64)
     return np.where(np.isfinite(found), found, np.nan)
+
+
+def log_ratio(above: Array, below: Array) -> Array:
+    """The logarithm of above / below, NaN where that is no number."""
+    with np.errstate(divide="ignore"):
+        found = np.log(ratio(above, below))
+    return np.where(np.isfinite(found), found, np.nan)

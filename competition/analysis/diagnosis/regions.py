@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from competition.analysis.diagnosis.case import Case, Sentence, surely
-from competition.analysis.diagnosis.frames import ratio
+from competition.analysis.diagnosis.frames import log_ratio, ratio
 from competition.analysis.diagnosis.places import DISTANCES
 from competition.analysis.diagnosis.spectrum import WIDTH, Powers
 
@@ -24,7 +24,7 @@ def border(case: Case) -> Iterator[Sentence]:
     """Bins near the sides against the inside, both measured by what bicubic errs there: content differs."""
     squares, plain = (np.array([getattr(one.border, key) for one in case.looks]) for key in ("squares", "plain"))
     inside = ratio(squares[:, -2:].sum(1), plain[:, -2:].sum(1))
-    excess = np.log(ratio(ratio(squares[:, :-2], plain[:, :-2]), inside[:, None]))
+    excess = log_ratio(ratio(squares[:, :-2], plain[:, :-2]), inside[:, None])
     wide = [number for number, column in enumerate(excess.T) if surely(column, _BORDER, above=True)]
     if wide:
         width = DISTANCES[max(wide)]
@@ -56,7 +56,7 @@ def lost_band(case: Case) -> Iterator[Sentence]:
     """Frequencies at which bicubic is better."""
     powers = _powers(case)
     share = ratio(powers.residual.sum(0), powers.residual.sum())
-    behind = np.log(ratio(powers.residual, powers.plain))
+    behind = log_ratio(powers.residual, powers.plain)
     if lost := [ring for ring in _rings(share) if surely(behind[:, ring], _BEHIND, above=True)]:
         times = powers.residual[:, lost].sum() / powers.plain[:, lost].sum()
         yield Sentence(
@@ -85,7 +85,7 @@ def _is_blocked(powers: Powers, ring: int) -> bool:
     higher = ring + 1 + int(np.nanargmax(beyond))
     # What a band holds by chance may be negative, or nothing.
     there, here = (np.maximum(transfer[:, each], _CHANCE) for each in (higher, ring))
-    return surely(np.log(there / here), _BLOCKED, above=True)
+    return surely(log_ratio(there, here), _BLOCKED, above=True)
 
 
 def _range(rings: Sequence[int]) -> str:

@@ -59,7 +59,7 @@ def _shift(case: Case) -> Iterator[Sentence]:
 
 
 def _gamma(case: Case) -> Iterator[Sentence]:
-    """A gain or an offset is mended a little by a power too, and the other way: the sentence has the figures of both."""
+    """A gain or an offset is mended a little by a power too, and the other way: the sentence has both figures."""
     logs = np.log([one.budget.gamma for one in case.looks])
     rivals = ratio(np.array([one.budget.rivals for one in case.looks]), case.whole[:, None]).max(1)
     taken = np.nan_to_num(ratio(case.alone("gamma"), case.whole))
