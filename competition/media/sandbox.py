@@ -110,7 +110,7 @@ def _start(
     assert process.stdin
     with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
         given = {key: value.absolute() if isinstance(value, Path) else value for key, value in arguments.items()}
-        pipe.write(to_json(order | {"arguments": given}))
+        pipe.write(to_json(order | {"arguments": given}, fallback=str))
     return process, answers
 
 

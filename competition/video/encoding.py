@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from typing import Any
 
 from competition.video.pixels import Painter, Palettes
@@ -76,13 +77,13 @@ class _PaintedGif:
         return self._encode.flush()
 
 
-def encode(container: Any, target: Target, first: Shot, rest: Iterator[Shot]) -> Iterator[Any]:
-    """The packets of a stream of shots that is added to a container, before the first of them is asked for."""
+def encode(container: Any, target: Target, shots: Iterator[Shot]) -> Iterator[Any]:
+    """The packets of a stream of shots, at least one, that is added to a container at once."""
+    first = next(shots)
     encoder = _PaintedGif(container, first) if target.muxer == "gif" else Encoder(container, target, first)
 
     def packets() -> Iterator[Any]:
-        yield from encoder(first)
-        for shot in rest:
+        for shot in chain([first], shots):
             yield from encoder(shot)
         yield from encoder.flush()
 

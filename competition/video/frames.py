@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -170,6 +171,6 @@ def _times(subject: str, content: bytes, names: list[str]) -> list[Fraction] | N
 
 def _rising(subject: str, times: list[Fraction], count: int) -> list[Fraction]:
     """Times from 0 on; raises BadInput where they are not one for each picture, each later than the one before."""
-    if len(times) != count or any(later <= earlier for earlier, later in zip(times, times[1:], strict=False)):
+    if len(times) != count or any(later <= earlier for earlier, later in pairwise(times)):
         raise BadInput(f"{subject}: the times of its pictures do not rise. Give --rate")
     return [time - times[0] for time in times]

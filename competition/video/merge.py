@@ -1,7 +1,7 @@
 """Put films together: frames of a zip or a folder, or several clips, into one."""
 
 import heapq
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
 from itertools import chain
@@ -20,7 +20,7 @@ from competition.video.encoding import encode
 from competition.video.frames import Pictured, pictured
 from competition.video.overlap import ahead
 from competition.video.pixels import plain_look
-from competition.video.shots import Part, Shot, shots
+from competition.video.shots import Part, Shot, Tally, shots
 from competition.video.sound import JoinedSound
 from competition.video.targets import Target, target_of, written
 
@@ -54,24 +54,13 @@ def merge_frames(
     target = target_of(output)
     if rate is not None and not 0 < rate <= limits.rate:
         raise UsageError(f"--rate: {rate} is no number of frames a second. Give one up to {limits.rate:g}")
-    with pictured(path, limits) as found:
-        coming = ahead(_as_shots(found, rate))
-        with closing(coming):
-            first = next(coming)
-            frames, end = 0, 0
-
-            def told() -> Iterator[Shot]:
-                nonlocal frames, end
-                for frames, shot in enumerate(chain([first], coming), 1):
-                    end = shot.stamp + shot.duration
-                    yield shot
-                    report(frames, found.count)
-
-            numbered = told()
-            with written(output, target.muxer, target.muxing(first.duration * _BASE)) as container:
-                for packet in encode(container, target, next(numbered), numbered):
-                    container.mux(packet)
-    return Merged(frames, float(end * _BASE), ())
+    with pictured(path, limits) as found, closing(ahead(_as_shots(found, rate))) as coming:
+        first, tally = next(coming), Tally()
+        told = tally(chain([first], coming), lambda tally: report(tally.frames, found.count))
+        with written(output, target.muxer, target.muxing(first.duration * _BASE)) as container:
+            for packet in encode(container, target, told):
+                container.mux(packet)
+    return Merged(tally.frames, tally.seconds, ())
 
 
 def _as_shots(found: Pictured, rate: Fraction | None) -> Generator[Shot, None, None]:
@@ -148,26 +137,20 @@ def _clip(path: Path, name: str, limits: Limits) -> _Clip:
 
 
 def _merged(clips: list[_Clip], output: Path, target: Target, limits: Limits, report: Report) -> Merged:
-    total, frames = sum(clip.frames for clip in clips), 0
+    total, tally = sum(clip.frames for clip in clips), Tally()
+    with_sound = bool(clips[0].probe.sound)
     with closing(ahead(_joined(clips, limits))) as coming:
         first = next(coming)
-
-        def told() -> Iterator[Shot]:
-            nonlocal frames
-            for frames, shot in enumerate(coming, 2):
-                yield shot
-                report(frames, max(frames, total))
-
+        told = tally(chain([first], coming), lambda tally: report(tally.frames, max(tally.frames, total)))
         with written(output, target.muxer, target.muxing(first.duration * first.look.time_base)) as container:
-            packets = [encode(container, target, first, told())]
-            if clips[0].probe.sound and target.sound:
+            packets = [encode(container, target, told)]
+            if with_sound and target.sound:
                 films, lengths = [(clip.path, clip.name) for clip in clips], [clip.seconds for clip in clips]
                 packets.append(JoinedSound(container, target.sound).packets(films, lengths, limits))
             for packet in heapq.merge(*packets, key=time_of):
                 container.mux(packet)
-    silent_note = f"sound left out, {target.muxer} does not take it"
-    notes = (silent_note,) if clips[0].probe.sound and not target.sound else ()
-    return Merged(max(frames, 1), float(sum(clip.seconds for clip in clips)), notes)
+    left_out = (f"sound left out, {target.muxer} does not take it",)
+    return Merged(tally.frames, tally.seconds, left_out if with_sound and not target.sound else ())
 
 
 def _joined(clips: list[_Clip], limits: Limits) -> Generator[Shot, None, None]:

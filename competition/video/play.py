@@ -1,9 +1,10 @@
 """A film that every browser plays: H.264 and AAC in an MP4 that begins to play before it is loaded."""
 
 import heapq
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from competition.media.sandbox import Report, silent
 from competition.video.companions import companions, time_of
 from competition.video.encoding import encode
 from competition.video.overlap import ahead
-from competition.video.shots import Part, Shot, shots
+from competition.video.shots import Part, Shot, Tally, shots
 from competition.video.targets import PREVIEW, written
 
 
@@ -41,25 +42,18 @@ def make_playable(
     `probe(path).playable` tells whether it is needed at all. `report` hears (seconds done, seconds in all). Raises
     BadInput for the film, OSError for the disk.
     """
-    frames, end = 0, Fraction(0)
+    tally = Tally()
     with opened(path, limits, name=name) as film, closing(ahead(_small(path, side, limits, name))) as coming:
         first = next(coming, None)
         if first is None:
             raise BadInput(f"{film.subject}: none of its frames can be decoded. Convert it, or fetch it again")
-
-        def told(first: Shot) -> Iterator[Shot]:
-            nonlocal frames, end
-            for frames, shot in enumerate(coming, 2):
-                end = (shot.stamp + shot.duration - first.stamp) * shot.look.time_base
-                yield shot
-                report(float(end), max(film.seconds, float(end)))
-
+        told = tally(chain([first], coming), lambda tally: report(tally.seconds, max(film.seconds, tally.seconds)))
         with written(output, PREVIEW.muxer, PREVIEW.muxing(Fraction(0))) as container:
-            packets = encode(container, PREVIEW, first, told(first))
+            packets = encode(container, PREVIEW, told)
             beside = companions(film, container, PREVIEW, only=("aac", "mp3"))
             for packet in heapq.merge(packets, beside.packets(film), key=time_of):
                 container.mux(packet)
-    return Played(max(frames, 1), float(end))
+    return Played(tally.frames, tally.seconds)
 
 
 def _small(path: Path, side: int, limits: Limits, name: str | None) -> Generator[Shot, None, None]:

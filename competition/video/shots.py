@@ -1,7 +1,7 @@
 """The frames of a film, or of a part of it, as pictures with their times."""
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -45,6 +45,23 @@ class Part(NamedTuple):
             return film.stream.frames or max(1, round(film.seconds * rate))
         rest = max(0.0, film.seconds - self.start)
         return max(1, round(rate * (rest if self.seconds is None else min(rest, self.seconds))))
+
+
+class Tally:
+    """Counts shots as they pass, and how long they last together, in seconds."""
+
+    def __init__(self) -> None:
+        self.frames, self.seconds = 0, 0.0
+
+    def __call__(self, shots: Iterator[Shot], heard: Callable[["Tally"], object]) -> Iterator[Shot]:
+        """The same shots; `heard` is told after each of them is taken care of."""
+        first: int | None = None
+        for shot in shots:
+            first = shot.stamp if first is None else first
+            yield shot
+            self.frames += 1
+            self.seconds = float((shot.stamp + shot.duration - first) * shot.look.time_base)
+            heard(self)
 
 
 class Place(NamedTuple):
