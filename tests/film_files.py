@@ -52,14 +52,14 @@ def make_film(
         stream.height, stream.width, stream.pix_fmt = *size, pixel_format or format
         stream.codec_context.time_base = Fraction(1, 100)
         if (codec or usual) == "libx264":
-            stream.options = {"g": "5", "bf": "2"}
+            stream.options = {"g": "5", "bf": "0" if stamps else "2"}
         rotation = context.pop("rotation", 0)
         if rotation:
             stream.set_display_rotation(rotation)
         for name, value in context.items():
             setattr(stream.codec_context, name, value)
         tone = container.add_stream(voice, rate=48000, layout="stereo", bit_rate=96000) if sound and voice else None
-        text = container.add_stream("subrip" if path.suffix == ".mkv" else "mov_text") if subtitles else None
+        text = container.add_mux_stream("subrip") if subtitles else None
         if chapters:
             base = Fraction(1, 1000)
             parts = [(0, 0, 200, "one"), (1, 200, 400, "two")]

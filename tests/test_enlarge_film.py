@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +80,9 @@ def test_range_and_matrix_are_those_of_the_film_and_grey_stays_grey(tmp_path, ra
     )
     enlarge_film(film, tmp_path / "out.mkv", "nearest", 2)
     depth = "p10le" if "10" in format else "p"
-    assert look(tmp_path / "out.mkv")[4:] == (range, matrix, 1, 1, f"yuv420{depth}")
+    *colours, format_kept = look(tmp_path / "out.mkv")[4:]
+    assert colours == [range, matrix, 1, 1]
+    assert format_kept == ("yuvj420p" if range == 2 else f"yuv420{depth}")  # FFmpeg's old name for the full range
     planes = []
     for path in (film, tmp_path / "out.mkv"):
         with av.open(str(path)) as container:
@@ -97,13 +100,14 @@ def test_what_a_film_does_not_say_of_its_colours_is_said_of_the_large_one(tmp_pa
     assert look(tmp_path / "out.mp4")[4:6] == (1, 6)  # as players took it at its size, not as they would at the new one
 
 
-@pytest.mark.parametrize("ending", ["mkv", "mp4", "webm"])
-def test_the_shape_of_a_pixel_is_kept(tmp_path, ending):
-    from fractions import Fraction
-
-    film = make_film(tmp_path / f"film.{ending}", 2, sound=False, sample_aspect_ratio=Fraction(4, 3))
+@pytest.mark.parametrize(("ending", "aspect", "width"), [("mkv", Fraction(4, 3), 96), ("mp4", Fraction(4, 3), 96)])
+@pytest.mark.parametrize(("other", "square"), [("webm", 128), ("wmv", 128), ("gif", 128)])
+def test_the_shape_of_a_pixel_is_kept_or_made_square(tmp_path, ending, aspect, width, other, square):
+    film = make_film(tmp_path / f"film.{ending}", 2, sound=False, sample_aspect_ratio=aspect)
     enlarge_film(film, tmp_path / f"out.{ending}", "nearest", 2)
-    assert look(tmp_path / f"out.{ending}")[0] == Fraction(4, 3)
+    assert look(tmp_path / f"out.{ending}")[:3:2] == (aspect, width)
+    enlarge_film(film, tmp_path / f"out.{other}", "nearest", 2)
+    assert look(tmp_path / f"out.{other}")[2:4] == (square, 64)
 
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
@@ -209,7 +213,7 @@ def test_an_interrupted_film_goes_on_at_the_last_whole_chunk(tmp_path, ending, s
     for after in (1, 5, 8, 11):
 
         def end(done: float, total: float, after: int = after) -> None:
-            assert total == 12
+            assert total in (12, 13)  # Matroska tells the seconds of all that is in it
             if done == after:
                 raise Ended
 

@@ -16,7 +16,7 @@ from competition.media.films import opened
 from competition.media.limits import OWN, Limits
 from competition.media.sandbox import Report, silent
 from competition.video.companions import companions, time_of
-from competition.video.encoding import encode
+from competition.video.encoding import encode, square
 from competition.video.overlap import ahead
 from competition.video.shots import Part, Shot, Tally, shots
 from competition.video.targets import PREVIEW, written
@@ -58,12 +58,11 @@ def make_playable(
 
 def _small(path: Path, side: int, limits: Limits, name: str | None) -> Generator[Shot, None, None]:
     for shot in shots(path, Part(), limits, name):
-        height, width = shot.picture.shape[:2]
-        aspect = shot.look.shown_aspect()
-        shown = (width * aspect, Fraction(height)) if aspect > 1 else (Fraction(width), height / aspect)
-        shrink = min(Fraction(1), Fraction(side) / max(shown))
-        size = tuple(max(2, round(length * shrink / 2) * 2) for length in shown)
+        shot = square(shot)
         picture = to_bytes(shot.picture) if shot.look.bits == 16 else shot.picture
+        height, width = picture.shape[:2]
+        shrink = min(1, side / max(height, width))
+        size = tuple(max(2, round(length * shrink / 2) * 2) for length in (width, height))
         if size != (width, height):
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        yield shot._replace(picture=picture, look=shot.look._replace(bits=8, aspect=Fraction(1)))
+        yield shot._replace(picture=picture, look=shot.look._replace(bits=8))
