@@ -112,13 +112,14 @@ def _key_frame(film: Film, part: Part) -> int:
     """The time of the last key frame at or before a part."""
     begin, end = part.stamps(film)
     film.seek(begin)
-    found = None
+    found, last = None, 0
     for packet in film.packets(film.stream):
+        last = max(last, stamp_of(packet))
         if packet.is_keyframe and (found is None or stamp_of(packet) <= begin):
             found = stamp_of(packet)
         if stamp_of(packet) >= begin and found is not None:
             break
-    if found is None or found >= end:
+    if found is None or found >= end or last + film.step <= begin:
         raise _beyond(film, part.start)
     return int(found)
 

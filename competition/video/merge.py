@@ -1,6 +1,7 @@
 """Put films together: frames of a zip or a folder, or several clips, into one."""
 
 import heapq
+import math
 from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
@@ -26,6 +27,7 @@ from competition.video.targets import Target, target_of, written
 
 _RATE = Fraction(25)
 _BASE = Fraction(1, 90_000)
+_CLOSE = 0.01  # of a rate, by which clips may differ: some containers round times
 
 
 class Merged(NamedTuple):
@@ -97,16 +99,12 @@ def merge_clips(
     if len(paths) < 2 or len(called) != len(paths):
         raise UsageError("clips: fewer than two. Give several, or use cut")
     clips = [_clip(path, name, limits) for path, name in zip(paths, called, strict=True)]
-    if faults := [
-        Fault(
-            "unequal clip",
-            clip.name,
-            f"is {clip.kind()}, {called[0]} is {clips[0].kind()}",
-            "Convert it, or leave it out",
-        )
+    faults = [
+        Fault("unequal", clip.name, f"is {clip}, {called[0]} is {clips[0]}", "Convert it, or leave it out")
         for clip in clips
-        if clip.kind() != clips[0].kind()
-    ]:
+        if not clip.fits(clips[0])
+    ]
+    if faults:
         raise BadInput(*faults)
     return _merged(clips, output, target, limits, report)
 
@@ -117,23 +115,26 @@ class _Clip(NamedTuple):
     probe: Probe
     seconds: Fraction
     frames: int
+    rate: float
 
-    def kind(self) -> str:
-        """What must be the same for all."""
+    def fits(self, first: "_Clip") -> bool:
+        """Whether it can stand behind another one."""
+        same = [(one.width, one.height, one.bits, bool(one.sound)) for one in (self.probe, first.probe)]
+        return same[0] == same[1] and math.isclose(self.rate, first.rate, rel_tol=_CLOSE)
+
+    def __str__(self) -> str:
+        size = f"{self.probe.width}x{self.probe.height} of {self.probe.bits} bits"
         sound = "with sound" if self.probe.sound else "without sound"
-        deep = (
-            "of more than 8 bits" if "10" in self.probe.pixel_format or "12" in self.probe.pixel_format else "of 8 bits"
-        )
-        return f"{self.probe.width}x{self.probe.height} {deep} at {self.probe.rate:.2f} frames a second {sound}"
+        return f"{size} at {self.rate:.2f} frames a second {sound}"
 
 
 def _clip(path: Path, name: str, limits: Limits) -> _Clip:
     found = probe(path, limits, ALL_FILMS, name)
     with opened(path, limits, name=name) as film:
-        stamps = sorted(map(stamp_of, film.packets(film.stream)))
-        step = stamps[-1] - stamps[-2] if len(stamps) > 1 else film.step
-        seconds = Fraction((stamps[-1] - stamps[0] + step) * film.stream.time_base)
-    return _Clip(path, name, found, seconds, len(stamps))
+        # By the frames' own times: what headers tell of a rate depends on the container and the length.
+        stamps, base = sorted(map(stamp_of, film.packets(film.stream))), film.stream.time_base
+        step = Fraction(stamps[-1] - stamps[0], len(stamps) - 1) if stamps[-1] > stamps[0] else Fraction(film.step)
+    return _Clip(path, name, found, (stamps[-1] - stamps[0] + step) * base, len(stamps), float(1 / (step * base)))
 
 
 def _merged(clips: list[_Clip], output: Path, target: Target, limits: Limits, report: Report) -> Merged:

@@ -35,8 +35,8 @@ class Part(NamedTuple):
     def stamps(self, film: Film) -> tuple[int, float]:
         """The first time of the part, and the first one behind it, in the film's time base."""
         base, origin = Fraction(film.stream.time_base), film.stream.start_time or 0
-        end = math.inf if self.seconds is None else origin + Fraction(self.start + self.seconds) / base
-        return origin + math.ceil(Fraction(self.start) / base), end
+        end = math.inf if self.seconds is None else origin + _exact(self.start + self.seconds) / base
+        return origin + math.ceil(_exact(self.start) / base), end
 
     def frames(self, film: Film) -> int:
         """How many frames it has, by the film's header."""
@@ -45,6 +45,11 @@ class Part(NamedTuple):
             return film.stream.frames or max(1, round(film.seconds * rate))
         rest = max(0.0, film.seconds - self.start)
         return max(1, round(rate * (rest if self.seconds is None else min(rest, self.seconds))))
+
+
+def _exact(seconds: float) -> Fraction:
+    """The fraction that was meant: 0.2 is none that floats can be."""
+    return Fraction(seconds).limit_denominator(1_000_000)
 
 
 class Tally:
