@@ -17,7 +17,8 @@ from competition.experiment import Experiment
 from competition.feed import open_contest, prepare_pairs
 from competition.images import read_rgb
 from competition.infer import main as infer
-from competition.video import main, read_frames
+from competition.video.__main__ import main
+from competition.video.pairs import read_frames
 
 av = pytest.importorskip("av")
 Film = Callable[..., Path]
@@ -204,8 +205,6 @@ def test_a_file_that_is_no_video_is_refused(tmp_path, content):
 
 
 def test_without_pyav_the_command_says_how_to_install_it(tmp_path):
-    script = (
-        "import sys; sys.modules['av'] = None; from competition.video import main; main(['frames', 'a.mp4', 'out'])"
-    )
+    script = "import sys; sys.modules['av'] = None; from competition.video.__main__ import main; main(['frames', 'a.mp4', 'out'])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert "video: PyAV cannot be imported" in done.stderr and "[video]" in done.stderr
