@@ -45,27 +45,29 @@ def preview(sources: list[Source], folder: Path, settings: Settings, report: Rep
     """One second of a film, or the middle of a picture: before and after."""
     [(path, name)] = sources
     if settings["media"] == "film":
-        start = max(0.0, settings.get("seconds", 0.0) / 2 - 0.5)
+        start = max(0.0, settings.get("seconds_in_all", 0.0) / 2 - 0.5)
         return _film(path, name, folder, settings, report, start=start, seconds=1.0)
     from competition.convert import convert
 
     _middle(path, name, folder / "before.png")
-    made = convert(folder / "before.png", folder / "result.png", **_network(settings), **_before(settings), report=report)
+    made = convert(
+        folder / "before.png", folder / "result.png", **_network(settings), **_before(settings), report=report
+    )
     return _result(folder, "result.png", "before.png", width=made.width, height=made.height)
 
 
 def estimate(sources: list[Source], folder: Path, settings: Settings) -> Result:
     """Seconds, bytes and size of what `enlarge` would make, measured on a small part."""
     [(path, name)] = sources
+    chosen = {**_network(settings), "limits": STRANGERS, "name": name}
     if settings["media"] == "film":
         from competition.video.estimate import estimate_film
 
-        found = estimate_film(path, folder / f"result{_ending(name)}", **_network(settings), limits=STRANGERS, name=name)
+        told = estimate_film(path, folder / f"result{_ending(name)}", **chosen)._asdict()
     else:
         from competition.convert import estimate as estimate_picture
 
-        found = estimate_picture(path, **_network(settings), limits=STRANGERS, name=name)
-    told = found._asdict()
+        told = estimate_picture(path, **chosen)._asdict()
     return _result(folder, estimate={key: told[key] for key in ("seconds", "bytes", "width", "height")})
 
 
@@ -126,13 +128,13 @@ OPERATIONS: dict[str, Callable[..., Result]] = {
 assert LOOK in OPERATIONS
 
 
-def _film(path: Path, name: str, folder: Path, settings: Settings, report: Report, **part: float) -> Result:
+def _film(path: Path, name: str, folder: Path, settings: Settings, report: Report, **part: Any) -> Result:
     from competition.video.enlarge import enlarge_film
 
     output = folder / f"result{_ending(name)}"
     made = enlarge_film(path, output, **_network(settings), **part, limits=STRANGERS, name=name, report=report)
-    size = {"width": made.width, "height": made.height}
-    return _result(folder, output.name, *_playable(output), **size, frames=made.frames, seconds=made.seconds, notes=made.notes)
+    said = {key: value for key, value in made._asdict().items() if key in ("width", "height", "frames", "notes")}
+    return _result(folder, output.name, *_playable(output), **said, seconds=made.seconds)
 
 
 def _network(settings: Settings) -> dict[str, Any]:
@@ -169,10 +171,11 @@ def _other_formats(folder: Path) -> list[str]:
     """The picture as JPEG and WebP as well, as far as they hold one so large."""
     from competition.files import write_atomic
     from competition.media.limits import OWN
-    from competition.media.pictures import encode_picture, read_picture
+    from competition.media.pictures import Format, encode_picture, read_picture
 
     picture, written = read_picture(folder / "result.png", OWN), []
-    for format, name in (("jpeg", "result.jpg"), ("webp", "result.webp")):
+    formats: dict[str, Format] = {"result.jpg": "jpeg", "result.webp": "webp"}
+    for name, format in formats.items():
         try:
             write_atomic(folder / name, encode_picture(picture, format))
         except BadInput:

@@ -18,9 +18,15 @@ class Figures:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = Counter("web_requests", "Requests answered", ["method", "route", "status"], registry=self.registry)
+        self.requests = Counter(
+            "web_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
+        )
         self.seconds = Histogram(
-            "web_request_seconds", "Seconds to the begin of an answer", ["route"], buckets=_BUCKETS, registry=self.registry
+            "web_request_seconds",
+            "Seconds to an answer",
+            ["route"],
+            buckets=_BUCKETS,
+            registry=self.registry,
         )
 
     def note(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -40,7 +46,9 @@ class _Table:
 
     def collect(self) -> Iterator[Metric]:
         with Session(self.engine) as session:
-            jobs = session.execute(select(Job.operation, Job.state, func.count()).group_by(Job.operation, Job.state)).all()
+            jobs = session.execute(
+                select(Job.operation, Job.state, func.count()).group_by(Job.operation, Job.state)
+            ).all()
             uploads = session.execute(select(Upload.state, func.count()).group_by(Upload.state)).all()
         of_jobs = GaugeMetricFamily("web_jobs", "Jobs in the table", labels=["operation", "state"])
         for operation, state, count in jobs:

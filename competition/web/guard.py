@@ -103,12 +103,13 @@ def _from_here(request: Request) -> bool:
     """Whether a changing request comes from a page of ours, or from no page at all."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return False
-    origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc.lower() == request.headers.get("host", "").lower()
+    origin: str | None = request.headers.get("origin")
+    host: str = request.headers.get("host", "")
+    return origin is None or origin.lower().partition("://")[2] == host.lower()
 
 
 def _is_upload(scope: Scope) -> bool:
-    return scope["method"] == "PATCH" and scope["path"].startswith("/files/")
+    return bool(scope["method"] == "PATCH" and scope["path"].startswith("/files/"))
 
 
 def _length(headers: Headers) -> int:

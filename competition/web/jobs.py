@@ -94,9 +94,7 @@ def recover(engine: Engine, patience: float, attempts: int) -> int:
     with Session(engine) as session:
         running = session.execute(select(Job.worker).where(Job.state == RUNNING).distinct()).scalars().all()
     gone = [worker for worker in running if _is_gone(worker)]
-    lost = update(Job).where(
-        Job.state == RUNNING, or_(Job.heartbeat < time.time() - patience, Job.worker.in_(gone))
-    )
+    lost = update(Job).where(Job.state == RUNNING, or_(Job.heartbeat < time.time() - patience, Job.worker.in_(gone)))
     again = lost.where(Job.deaths + 1 < attempts).values(state=QUEUED, worker="", deaths=Job.deaths + 1)
     given_up = lost.where(Job.deaths + 1 >= attempts).values(state=FAILED, reason="crashed", deaths=Job.deaths + 1)
     with Session(engine) as session, session.begin():

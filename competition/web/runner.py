@@ -84,4 +84,3 @@ class Runner:
         reason = reason.replace(str(self.storage.folder(job)), "result").replace(str(self.storage.root), "…")
         log("job refused", job=job.id, reason=reason, bad_input=isinstance(error, BadInput))
         return jobs.fail(self.engine, job, reason)
-

@@ -3,10 +3,10 @@
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from competition.web import choices, jobs
+from competition.web import choices, harvest, jobs
 from competition.web.figures import Figures
 from competition.web.owners import Owners
 from competition.web.queues import open_queue
@@ -57,6 +57,13 @@ class Service:
     def forget(self, upload: Upload) -> None:
         """Delete an upload with all that was made of it."""
         self.storage.forget_upload(upload.id)
+        harvest.forget(self.storage.harvest, upload.id)
+
+    def withdraw(self, upload: Upload) -> None:
+        """Take the consent for an upload back."""
+        with Session(self.engine) as session, session.begin():
+            session.execute(update(Upload).where(Upload.id == upload.id).values(consent=False))
+        harvest.forget(self.storage.harvest, upload.id)
 
     def networks(self) -> dict[str, choices.Network]:
         return choices.networks(self.settings.networks.resolve())

@@ -85,16 +85,28 @@ def add_flags(parser: ArgumentParser) -> None:
 
 def read_settings(flags: Namespace, environment: Mapping[str, str] = os.environ) -> Settings:
     """The settings of flags laid over the environment; raises UsageError that names each wrong one."""
-    given = {name: environment[PREFIX + name.upper()] for name in Settings.model_fields if PREFIX + name.upper() in environment}
+    names = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    given = {name: environment[variable] for variable, name in names.items() if variable in environment}
     given |= {name: value for name in Settings.model_fields if (value := getattr(flags, name, None)) is not None}
     try:
         settings = Settings.model_validate_strings({name: value for name, value in given.items() if value != ""})
     except ValidationError as error:
-        lines = [f"{detail['loc'][0]}: {detail['msg']}, got {given[str(detail['loc'][0])]!r:.80}" for detail in error.errors()]
-        raise UsageError(*[f"{line}. Change the flag or {PREFIX}{line.split(':')[0].upper()}" for line in lines]) from error
+        raise UsageError(*[_explain(str(fault["loc"][0]), fault["msg"]) for fault in error.errors()]) from error
     if settings.password is None and not _is_private(settings.host):
-        raise UsageError(f"host: {settings.host} can be reached by others, and no password is set. Set {PREFIX}PASSWORD")
+        raise UsageError(f"host: others can reach {settings.host}, and no password is set. Set {PREFIX}PASSWORD")
     return settings
+
+
+def _explain(name: str, message: str) -> str:
+    return f"{name}: {message[:1].lower()}{message[1:]}. Change --{name} or {PREFIX}{name.upper()}"
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment in which another process has the same settings."""
+    said = {name: value for name, value in settings.model_dump(mode="json").items() if name != "password"}
+    if settings.password is not None:
+        said["password"] = settings.password.get_secret_value()
+    return {**os.environ, **{PREFIX + name.upper(): str(value) for name, value in said.items() if value is not None}}
 
 
 def _is_private(host: str) -> bool:

@@ -21,6 +21,7 @@ class Storage:
     def __init__(self, settings: Settings, engine: Engine) -> None:
         self.settings, self.engine = settings, engine
         self.root = settings.data.resolve()
+        self.harvest = self.root / "harvest"
         for name in ("uploads", "jobs", "state"):
             make_folder(self.root / name)
 
@@ -95,7 +96,7 @@ class Storage:
         known: dict[str, set[str]] = {}
         with Session(self.engine) as session:
             known["uploads"] = set(session.scalars(select(Upload.id)))
-            states = {identity: state for identity, state in session.execute(select(Job.id, Job.state)).tuples()}
+            states = dict(session.execute(select(Job.id, Job.state)).tuples().all())
         known["jobs"] = {identity for identity, state in states.items() if state not in (FAILED, CANCELLED)}
         doomed = [
             folder

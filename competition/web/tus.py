@@ -34,7 +34,6 @@ def _speaks_tus(request: Request) -> None:
 Tus = Depends(_speaks_tus)
 
 
-
 @router.options("", status_code=204)
 def capabilities(service: TheService) -> Response:
     """What this server can do of tus."""

@@ -16,7 +16,7 @@ from competition.files import make_folder, sync_folder
 from competition.web.choices import QUICK_ONES
 from competition.web.settings import Settings
 from competition.web.storage import Storage
-from competition.web.tables import LOOK, LOOKING, LONG, QUEUED, QUICK, UPLOADING, Job, Upload
+from competition.web.tables import LONG, LOOK, LOOKING, QUEUED, QUICK, UPLOADING, Job, Upload
 
 _LONGEST_NAME = 200
 
@@ -67,7 +67,7 @@ class Uploads:
     def appending(self, upload: Upload, offset: int) -> Iterator[IO[bytes]]:
         """The file of an upload at its end, for one writer; raises Refused where `offset` is not there."""
         try:
-            file = open(self.storage.content(upload.id), "r+b", 0)
+            file = open(self.storage.content(upload.id), "r+b", 0)  # noqa: SIM115
         except FileNotFoundError as error:
             raise Refused(404, "not found") from error
         with file, _disk():

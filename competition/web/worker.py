@@ -1,6 +1,9 @@
 """A worker process: takes jobs from both lanes, and keeps the house in order every few seconds."""
 
+import os
 import signal
+import stat
+import sys
 import tempfile
 import threading
 import time
@@ -59,6 +62,14 @@ def _heed_signals(end: threading.Event) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, heed)
+    if not sys.stdin.closed and stat.S_ISFIFO(os.fstat(0).st_mode):
+        threading.Thread(target=_end_with_parent, args=(end,), daemon=True).start()
+
+
+def _end_with_parent(end: threading.Event) -> None:
+    """End when the page process that holds the other end of our stdin is gone."""
+    os.read(0, 1)
+    end.set()
 
 
 def _keep_house(settings: Settings, storage: Storage, lanes: dict[str, Queue], end: threading.Event) -> None:
