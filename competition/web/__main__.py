@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -39,8 +40,6 @@ def serve(settings: Settings) -> None:
     app = create_app(settings)
     config = uvicorn.Config(
         app,
-        settings.host,
-        settings.port,
         http=Protocol,
         ws="none",
         log_config=None,
@@ -50,11 +49,10 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=16384,
     )
-    server = uvicorn.Server(config)
-    with _workers(settings):
-        server.run()
-    if not server.started:
-        raise UsageError(f"port: {settings.port} on {settings.host} cannot be listened on. Choose another --port")
+    with _listening(settings) as connection, _workers(settings):
+        address = f"{settings.host}:{connection.getsockname()[1]}"
+        log("serving", page=f"http://{address}/")
+        uvicorn.Server(config).run(sockets=[connection])
 
 
 def work(settings: Settings) -> None:
@@ -69,6 +67,15 @@ def harvest(settings: Settings) -> None:
     from competition.web.harvest import harvest
 
     harvest(settings)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        cause = f"{settings.port} on {settings.host} cannot be listened on ({error.strerror})"
+        raise UsageError(f"port: {cause}. Choose another --port") from error
 
 
 @contextlib.contextmanager

@@ -93,7 +93,7 @@ def recover(engine: Engine, patience: float, attempts: int) -> int:
     """
     with Session(engine) as session:
         running = session.execute(select(Job.worker).where(Job.state == RUNNING).distinct()).scalars().all()
-    gone = [worker for worker in running if _is_gone(worker)]
+    gone = [worker for worker in running if is_gone(worker)]
     lost = update(Job).where(Job.state == RUNNING, or_(Job.heartbeat < time.time() - patience, Job.worker.in_(gone)))
     again = lost.where(Job.deaths + 1 < attempts).values(state=QUEUED, worker="", deaths=Job.deaths + 1)
     given_up = lost.where(Job.deaths + 1 >= attempts).values(state=FAILED, reason="crashed", deaths=Job.deaths + 1)
@@ -142,7 +142,8 @@ def name_of(process: int | None = None) -> str:
     return f"{platform.node()}:{process}:{psutil.Process(process).create_time():.0f}"
 
 
-def _is_gone(worker: str) -> bool:
+def is_gone(worker: str) -> bool:
+    """Whether a worker was one of this machine and lives no more."""
     machine, number, _ = worker.rsplit(":", 2)
     if machine != platform.node():
         return False

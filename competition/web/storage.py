@@ -22,6 +22,7 @@ class Storage:
         self.settings, self.engine = settings, engine
         self.root = settings.data.resolve()
         self.harvest = self.root / "harvest"
+        self.scratch = self.root / "state" / "scratch"
         for name in ("uploads", "jobs", "state"):
             make_folder(self.root / name)
 
@@ -96,7 +97,7 @@ class Storage:
         known: dict[str, set[str]] = {}
         with Session(self.engine) as session:
             known["uploads"] = set(session.scalars(select(Upload.id)))
-            states = dict(session.execute(select(Job.id, Job.state)).tuples().all())
+            states = {identity: state for identity, state in session.execute(select(Job.id, Job.state))}  # noqa: C416
         known["jobs"] = {identity for identity, state in states.items() if state not in (FAILED, CANCELLED)}
         doomed = [
             folder

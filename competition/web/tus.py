@@ -72,8 +72,10 @@ async def append(identity: str, request: Request, owner: Changer, service: TheSe
     begin = _number(request, "upload-offset")
     if request.headers.get("content-type") != _TYPE:
         raise Refused(415, "not tus 1.0.0")
+    if begin != service.storage.arrived(identity):
+        raise Refused(409, "wrong offset")
     room = upload.size - begin
-    if room < 0 or _number(request, "content-length", 0) > room:
+    if _number(request, "content-length", 0) > room:
         raise Refused(413, "longer than promised")
     digest, expected = _digest(request)
     with service.uploads.appending(upload, begin) as file:

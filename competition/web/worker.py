@@ -18,7 +18,7 @@ from competition.web.logs import log
 from competition.web.queues import Queue, open_queue
 from competition.web.runner import Runner
 from competition.web.settings import Settings
-from competition.web.storage import Storage
+from competition.web.storage import Storage, remove
 from competition.web.tables import LANES, open_database
 
 _TICK = 1.0  # seconds between two looks for jobs that nobody works at
@@ -29,7 +29,7 @@ def work(settings: Settings) -> None:
     """Work until told to end; then jobs at hand go back to the queue, with whatever is finished of them kept."""
     engine = open_database(settings.database_url)
     storage = Storage(settings, engine)
-    scratch = storage.root / "state" / "scratch"
+    scratch = storage.scratch / jobs.name_of()
     make_folder(scratch)
     tempfile.tempdir = str(scratch)  # so that nothing of ours is ever outside the data folder
     end = threading.Event()
@@ -42,6 +42,7 @@ def work(settings: Settings) -> None:
     _keep_house(settings, storage, lanes, end)
     for consumer in consumers:
         consumer.stop(graceful=True)
+    remove(scratch)
     log("worker ends", worker=jobs.name_of())
 
 
@@ -74,7 +75,7 @@ def _end_with_parent(end: threading.Event) -> None:
 
 def _keep_house(settings: Settings, storage: Storage, lanes: dict[str, Queue], end: threading.Event) -> None:
     """Queue lost jobs again, wake for waiting ones, delete what is expired; until told to end."""
-    swept = 0.0
+    swept = -_SWEEP
     while not end.wait(_TICK):
         if again := jobs.recover(storage.engine, settings.patience, settings.attempts):
             log("jobs queued again", count=again)
@@ -83,4 +84,7 @@ def _keep_house(settings: Settings, storage: Storage, lanes: dict[str, Queue], e
                 queue.wake()
         if time.monotonic() - swept > _SWEEP:
             swept = time.monotonic()
+            for folder in storage.scratch.iterdir():
+                if jobs.is_gone(folder.name):
+                    remove(folder)
             log("swept", expired=storage.expire(), folders=storage.sweep())

@@ -82,7 +82,9 @@ uppy.on("upload-success", (file) => {
   const row = rowOf(uppy.getFile(file.id));
   delete row?.dataset.live;
   setTimeout(() => [...pending.children].find((one) => one.dataset.file === file.id)?.remove(), 2000);
-  uppy.removeFile(file.id);
+});
+uppy.on("complete", ({ successful }) => {
+  for (const file of successful) uppy.removeFile(file.id); // not earlier: it would delete the upload
 });
 uppy.on("upload-error", (file, error) => {
   let answer = {};
