@@ -33,7 +33,7 @@ class Film:
     def step(self) -> int:
         """The usual time from one frame to the next, in the stream's time base, at least 1."""
         rate = self.stream.average_rate or self.stream.guessed_rate or 25
-        return max(1, round(1 / (rate * self.stream.time_base)))
+        return max(1, round(1 / Fraction(rate * self.stream.time_base)))
 
     @property
     def seconds(self) -> float:
@@ -128,9 +128,8 @@ def translated(subject: str) -> Iterator[None]:
     try:
         yield
     except av.error.FFmpegError as error:
-        raise BadInput(
-            f"{subject}: cannot be read as a video ({error.strerror}). Convert it, or fetch it again"
-        ) from error
+        cause = f"cannot be read as a video ({error.strerror})"
+        raise BadInput(f"{subject}: {cause}. Convert it, or fetch it again") from error
 
 
 def library() -> Any:

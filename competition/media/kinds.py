@@ -72,9 +72,8 @@ def identify(path: Path, allowed: Collection[Kind], name: str | None = None) -> 
         raise BadInput(f"{shown}: is {inside}. Give {choices}")
     if called.suffix.lower() not in kind.extensions:
         endings = " or ".join(kind.extensions)
-        raise BadInput(
-            f"{shown}: is {kind.name} inside but named {called.suffix or 'without ending'}. Name it {endings}"
-        )
+        ending = f"named {called.suffix}" if called.suffix else "its name has no ending"
+        raise BadInput(f"{shown}: is {kind.name} inside but {ending}. Name it {endings}")
     return kind
 
 

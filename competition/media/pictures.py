@@ -1,4 +1,4 @@
-"""Pictures of strangers, read and written by Pillow: size first, then pixels, with what the file says of colour and lens."""
+"""Pictures of strangers, read and written by Pillow: size first, then pixels, with EXIF and ICC."""
 
 import io
 import warnings
@@ -28,7 +28,7 @@ class Header(NamedTuple):
 
     width: int
     height: int
-    count: int
+    pictures: int
 
 
 class Picture(NamedTuple):
@@ -86,9 +86,8 @@ def encode_picture(picture: Picture, format: Format, quality: int = 92) -> bytes
     """
     height, width = picture.pixels.shape[:2]
     if max(height, width) > _SIDES[format]:
-        raise BadInput(
-            f"{format}: holds at most {_SIDES[format]:,} pixels on a side, this has {width}x{height}. Take PNG"
-        )
+        most = f"holds at most {_SIDES[format]:,} pixels on a side"
+        raise BadInput(f"{format}: {most}, this has {width}x{height}. Take PNG")
     options: dict[str, Any] = {"exif": _sized(picture.exif, width, height)} if picture.exif else {}
     if picture.icc:
         options["icc_profile"] = picture.icc

@@ -46,7 +46,7 @@ def probe(
     kind = identify(path, allowed, name)
     if kind in PICTURES:
         found = header(path, limits, name)
-        if kind != GIF or found.count == 1:
+        if kind != GIF or found.pictures == 1:
             return Probe(kind.name, "picture", path.stat().st_size, found.width, found.height, codec=kind.decoder)
     with opened(path, limits, allowed, name) as film:
         return _of_film(film, kind, path.stat().st_size)

@@ -21,7 +21,6 @@ from typing import Any, TypeVar, get_type_hints
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from competition import errors
 from competition.errors import BadInput, CompetitionError, Stopped
 
 T = TypeVar("T")
@@ -168,18 +167,14 @@ _WORKED = "file"
 
 
 def _ended(status: int, arguments: dict[str, Any]) -> CompetitionError:
-    subject = next(
-        (str(value) for key, value in arguments.items() if key in ("name", "path", "source") and value), _WORKED
-    )
+    subject = arguments.get("name") or arguments.get("path") or _WORKED
     cause = signal.Signals(-status).name if status < 0 else f"status {status}"
     if -status in (signal.SIGXCPU, signal.SIGKILL):
         return BadInput(f"{subject}: takes too long or too much memory to decode ({cause}). Give a smaller file")
     return BadInput(f"{subject}: ended its decoder ({cause}). Convert it, or fetch it again")
 
 
-_CLASSES = {
-    kind.code: kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, CompetitionError)
-}
+_CLASSES = {kind.code: kind for kind in CompetitionError.__subclasses__()}
 
 
 def _rebuilt(told: dict[str, Any]) -> CompetitionError:
