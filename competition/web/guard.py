@@ -46,8 +46,8 @@ class Guard:
         if scope["type"] != "http":
             return await self.app(scope, receive, send)
         noted = _Noted(self.service, scope, send)
-        refusal = self._refusal(Request(scope))
         try:
+            refusal = self._refusal(Request(scope))
             if refusal is not None:
                 await refusal(scope, receive, noted)
             else:
@@ -73,8 +73,8 @@ class Guard:
 
     def _is_ours(self, host: str) -> bool:
         """Whether a Host is a name of this server, or an address: what turns a foreign name to it is neither."""
-        name = urlsplit(f"//{host}")
         try:
+            name = urlsplit(f"//{host}")
             hostname, _ = name.hostname or "", name.port
         except ValueError:
             return False
