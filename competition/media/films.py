@@ -22,6 +22,7 @@ class Film:
 
     def __init__(self, container: Any, subject: str, limits: Limits) -> None:
         self.container, self.subject, self.limits = container, subject, limits
+        self.seekable = container.format.name != "gif"
         moving = [stream for stream in container.streams.video if not stream.disposition & _cover()]
         if not moving:
             raise BadInput(f"{subject}: holds no moving pictures. Give a video")

@@ -100,6 +100,11 @@ def encode_picture(picture: Picture, format: Format, quality: int = 92) -> bytes
     return target.getvalue()
 
 
+def on_white(picture: Picture) -> npt.NDArray[np.uint8]:
+    """The pixels (H, W, 3) with what is transparent laid on white."""
+    return np.asarray(_joined(picture, keep_alpha=False))
+
+
 def thumbnail_of(picture: Image.Image, side: int) -> bytes:
     """A JPEG of at most `side` pixels, alpha on white."""
     small = picture.copy()

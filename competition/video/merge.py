@@ -1,11 +1,31 @@
 """Put films together: frames of a zip or a folder, or several clips, into one."""
 
+import heapq
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from competition.errors import BadInput, Fault, UsageError
+from competition.files import printable
+from competition.media.films import opened
+from competition.media.kinds import ALL_FILMS
 from competition.media.limits import OWN, Limits
+from competition.media.probe import Probe, probe
 from competition.media.sandbox import Report, silent
+from competition.video.companions import time_of
+from competition.video.encoding import encode
+from competition.video.frames import Pictured, pictured
+from competition.video.overlap import ahead
+from competition.video.pixels import plain_look
+from competition.video.shots import Part, Shot, shots
+from competition.video.sound import JoinedSound
+from competition.video.targets import Target, target_of, written
+
+_RATE = Fraction(25)
+_BASE = Fraction(1, 90_000)
 
 
 class Merged(NamedTuple):
@@ -21,16 +41,55 @@ def merge_frames(
     output: Path,
     rate: Fraction | None = None,
     limits: Limits = OWN,
-    name: str | None = None,
     report: Report = silent,
 ) -> Merged:
-    """A film of the pictures in a folder or a zip, in the order of their names, or of a .npz of `extract_frames`.
+    """A film of the pictures in a folder or a .zip, in the order of their names, or of a .npz of `extract_frames`.
 
     `rate` is in frames a second; without it the times that `extract_frames` wrote beside them are taken, else 25.
-    Nothing is unpacked to the disk. Raises BadInput for pictures of unequal sizes (each is named), archives with other
-    things in them, and whatever is beyond the limits; UsageError for the options, OSError for the disk.
+    At most one picture at a time is unpacked. `report` hears (frames done, frames in all).
+
+    Raises BadInput for pictures of another size than the first (by name), archives that hold other things, and whatever
+    is beyond the limits; UsageError for the options, OSError for the disk.
     """
-    raise NotImplementedError
+    target = target_of(output)
+    if rate is not None and not 0 < rate <= limits.rate:
+        raise UsageError(f"--rate: {rate} is no number of frames a second. Give one up to {limits.rate:g}")
+    with pictured(path, limits) as found:
+        coming = ahead(_as_shots(found, rate))
+        with closing(coming):
+            first = next(coming)
+            frames, end = 0, 0
+
+            def told() -> Iterator[Shot]:
+                nonlocal frames, end
+                for frames, shot in enumerate(chain([first], coming), 1):
+                    end = shot.stamp + shot.duration
+                    yield shot
+                    report(frames, found.count)
+
+            numbered = told()
+            with written(output, target.muxer, target.muxing(first.duration * _BASE)) as container:
+                for packet in encode(container, target, next(numbered), numbered):
+                    container.mux(packet)
+    return Merged(frames, float(end * _BASE), ())
+
+
+def _as_shots(found: Pictured, rate: Fraction | None) -> Generator[Shot, None, None]:
+    """Pictures with their times; how long one is shown is known when the next is there."""
+    times = found.times if rate is None else None
+    step, look, before = 1 / (rate or _RATE), None, None
+    for number, picture in enumerate(found.pictures()):
+        look = look or plain_look(picture, _BASE)
+        seconds = times[number] if times else number * step
+        if before:
+            yield before._replace(duration=round(seconds / _BASE) - before.stamp)
+            step = (round(seconds / _BASE) - before.stamp) * _BASE
+        before = Shot(round(seconds / _BASE), 0, picture, look)
+    if before:
+        yield before._replace(duration=round(step / _BASE))
+
+
+# ---- clips ----------------------------------------------------------------------------------------------------------
 
 
 def merge_clips(
@@ -40,9 +99,86 @@ def merge_clips(
     names: tuple[str, ...] | None = None,
     report: Report = silent,
 ) -> Merged:
-    """One film of several, one after the other, with their sound, encoded anew.
+    """One film of several, one after the other, with their first sound, encoded anew; subtitles are left out.
 
-    Raises BadInput that names every clip whose size, rate, or sound (with or without) is not that of the first,
-    UsageError for the options, OSError for the disk.
+    `report` hears (frames done, frames in all). Raises BadInput that names every clip whose size, rate, or sound (with
+    or without) is not that of the first, UsageError for the options, OSError for the disk.
     """
-    raise NotImplementedError
+    target, called = target_of(output), names or tuple(map(printable, paths))
+    if len(paths) < 2 or len(called) != len(paths):
+        raise UsageError("clips: fewer than two. Give several, or use cut")
+    clips = [_clip(path, name, limits) for path, name in zip(paths, called, strict=True)]
+    if faults := [
+        Fault(
+            "unequal clip",
+            clip.name,
+            f"is {clip.kind()}, {called[0]} is {clips[0].kind()}",
+            "Convert it, or leave it out",
+        )
+        for clip in clips
+        if clip.kind() != clips[0].kind()
+    ]:
+        raise BadInput(*faults)
+    return _merged(clips, output, target, limits, report)
+
+
+class _Clip(NamedTuple):
+    path: Path
+    name: str
+    probe: Probe
+    seconds: Fraction
+    frames: int
+
+    def kind(self) -> str:
+        """What must be the same for all."""
+        sound = "with sound" if self.probe.sound else "without sound"
+        deep = (
+            "of more than 8 bits" if "10" in self.probe.pixel_format or "12" in self.probe.pixel_format else "of 8 bits"
+        )
+        return f"{self.probe.width}x{self.probe.height} {deep} at {self.probe.rate:.2f} frames a second {sound}"
+
+
+def _clip(path: Path, name: str, limits: Limits) -> _Clip:
+    found = probe(path, limits, ALL_FILMS, name)
+    with opened(path, limits, name=name) as film:
+        stamps = sorted(packet.dts if packet.pts is None else packet.pts for packet in film.packets(film.stream))
+        step = stamps[-1] - stamps[-2] if len(stamps) > 1 else film.step
+        seconds = Fraction((stamps[-1] - stamps[0] + step) * film.stream.time_base)
+    return _Clip(path, name, found, seconds, len(stamps))
+
+
+def _merged(clips: list[_Clip], output: Path, target: Target, limits: Limits, report: Report) -> Merged:
+    total, frames = sum(clip.frames for clip in clips), 0
+    with closing(ahead(_joined(clips, limits))) as coming:
+        first = next(coming)
+
+        def told() -> Iterator[Shot]:
+            nonlocal frames
+            for frames, shot in enumerate(coming, 2):
+                yield shot
+                report(frames, max(frames, total))
+
+        with written(output, target.muxer, target.muxing(first.duration * first.look.time_base)) as container:
+            packets = [encode(container, target, first, told())]
+            if clips[0].probe.sound and target.sound:
+                films, lengths = [(clip.path, clip.name) for clip in clips], [clip.seconds for clip in clips]
+                packets.append(JoinedSound(container, target.sound).packets(films, lengths, limits))
+            for packet in heapq.merge(*packets, key=time_of):
+                container.mux(packet)
+    silent_note = f"sound left out, {target.muxer} does not take it"
+    notes = (silent_note,) if clips[0].probe.sound and not target.sound else ()
+    return Merged(max(frames, 1), float(sum(clip.seconds for clip in clips)), notes)
+
+
+def _joined(clips: list[_Clip], limits: Limits) -> Generator[Shot, None, None]:
+    """The shots of all clips, with times that go on from one to the next, in the first one's colours."""
+    offset, look = Fraction(0), None
+    for clip in clips:
+        origin = None
+        for shot in shots(clip.path, Part(), limits, clip.name):
+            look = look or shot.look
+            origin = shot.stamp if origin is None else origin
+            seconds = offset + (shot.stamp - origin) * shot.look.time_base
+            lasting = round(shot.duration * shot.look.time_base / look.time_base)
+            yield Shot(round(seconds / look.time_base), lasting, shot.picture, look)
+        offset += clip.seconds
