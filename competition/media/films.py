@@ -64,7 +64,7 @@ class Film:
         """Packets of some streams in the file's order, without the empty ones that mark its end."""
         with translated(self.subject):
             for packet in self.container.demux(*streams):
-                if packet.size and packet.dts is not None:
+                if packet.size and (packet.dts is not None or packet.pts is not None):
                     yield packet
 
     def seek(self, stamp: int) -> None:
@@ -140,13 +140,17 @@ def library() -> Any:
     except ImportError as error:
         mend = "Install it: pip install -c constraints.txt -e '.[video]'"
         raise UsageError(f"video: PyAV cannot be imported ({error}). {mend}") from error
-    av.logging.set_level(av.logging.PANIC)  # what matters is raised
     return av
 
 
 def seconds_of(frame: Any) -> Fraction:
     """When a frame is shown."""
     return Fraction(frame.pts * frame.time_base)
+
+
+def stamp_of(part: Any) -> int:
+    """When a packet is shown; of old containers it is only known when it is decoded."""
+    return int(part.dts if part.pts is None else part.pts)
 
 
 def _cover() -> Any:

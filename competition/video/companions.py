@@ -5,9 +5,11 @@ from collections.abc import Collection, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
-from competition.media.films import Film, library, translated
+from competition.media.films import Film, library, stamp_of, translated
+from competition.video.clock import Clock
 from competition.video.targets import Target
 
+SOUND_RATE = 192_000  # bits a second of sound that is encoded anew
 _APART = 10  # seconds that streams of a file may be apart
 # What muxers write themselves, or what no longer holds.
 _NOT_TITLES = {"encoder", "major_brand", "minor_version", "compatible_brands", "duration", "number_of_frames", "bps"}
@@ -27,20 +29,24 @@ class Companions(NamedTuple):
     by_stream: dict[int, Companion]
     notes: tuple[str, ...]
 
-    def packets(self, film: Film, begin: Fraction = Fraction(0), end: float = math.inf) -> Iterator[Any]:
-        """Packets for the output, in the order of the film's file: from `begin` seconds on, which become 0, to `end`."""
+    def packets(self, film: Film, begin: Fraction | None = None, end: float = math.inf) -> Iterator[Any]:
+        """Packets for the output, in the order of the film's file: from `begin` seconds on, which become 0, to `end`.
+
+        Without `begin` they keep their times, and the film is read from where it is.
+        """
         chosen = [stream for stream in film.container.streams if stream.index in self.by_stream]
-        if begin and chosen:
+        first = begin or Fraction(0)
+        if begin is not None and chosen:
             film.seek(math.floor((begin - 1) / film.stream.time_base))  # sound may lie before its pictures
         for packet in film.packets(*chosen) if chosen else ():
-            if begin:
-                if (packet.dts if packet.pts is None else packet.pts) * packet.time_base < begin:
-                    continue
-                packet.dts -= round(begin / packet.time_base)
-                packet.pts = None if packet.pts is None else packet.pts - round(begin / packet.time_base)
-            if time_of(packet) < end - begin:
+            if begin is not None and stamp_of(packet) * packet.time_base < begin:
+                continue
+            shift = round(first / packet.time_base)
+            packet.pts = stamp_of(packet) - shift
+            packet.dts = None if packet.dts is None else packet.dts - shift
+            if time_of(packet) < end - first:
                 yield from self.by_stream[packet.stream.index](packet)
-            elif time_of(packet) > end - begin + _APART:
+            elif time_of(packet) > end - first + _APART:
                 break
         for companion in self.by_stream.values():
             yield from companion.flush()
@@ -67,15 +73,16 @@ class Encoded:
     def __init__(self, stream: Any, container: Any, codec: str) -> None:
         rate = 48000 if codec == "libopus" else stream.codec_context.sample_rate
         layout = "stereo" if stream.codec_context.channels >= 2 else "mono"
-        self._stream = container.add_stream(codec, rate=rate, layout=layout)
+        self._stream = container.add_stream(codec, rate=rate, layout=layout, bit_rate=SOUND_RATE)
         _describe(self._stream, stream)
+        self._clock = Clock()
         context = self._stream.codec_context
         context.open()
         self._resampler = library().AudioResampler(context.format, layout, rate, frame_size=context.frame_size or None)
 
     def __call__(self, packet: Any) -> list[Any]:
         with translated("sound"):
-            return [made for frame in packet.decode() for made in self._encode(frame)]
+            return [made for frame in self._clock.timed(packet.decode()) for made in self._encode(frame)]
 
     def flush(self) -> list[Any]:
         return [*self._encode(None), *self._stream.encode(None)]
@@ -119,7 +126,7 @@ def companions(
 
 def time_of(packet: Any) -> Fraction:
     """When a packet is decoded, in seconds."""
-    return Fraction(packet.dts * packet.time_base)
+    return Fraction((packet.pts if packet.dts is None else packet.dts) * packet.time_base)
 
 
 def _chapters(film: Film, begin: Fraction, end: float) -> Iterator[dict[str, Any]]:

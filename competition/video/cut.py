@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from competition.errors import BadInput, UsageError
-from competition.media.films import Film, opened
+from competition.media.films import Film, opened, stamp_of
 from competition.media.limits import OWN, Limits
 from competition.media.sandbox import Report, silent
 from competition.video.companions import Companions, Copied, companions, time_of, titles
@@ -111,7 +111,7 @@ class _Pictures(Copied):
         if not self.frames and not packet.is_keyframe:
             return []
         self.frames += 1
-        self.end = max(self.end, (packet.dts if packet.pts is None else packet.pts) + (packet.duration or 0))
+        self.end = max(self.end, stamp_of(packet) + (packet.duration or 0))
         return super().__call__(packet)
 
 
@@ -121,10 +121,9 @@ def _key_frame(film: Film, part: Part) -> int:
     film.seek(begin)
     found = None
     for packet in film.packets(film.stream):
-        stamp = packet.dts if packet.pts is None else packet.pts
-        if packet.is_keyframe and (found is None or stamp <= begin):
-            found = stamp
-        if packet.dts >= begin and found is not None:
+        if packet.is_keyframe and (found is None or stamp_of(packet) <= begin):
+            found = stamp_of(packet)
+        if stamp_of(packet) >= begin and found is not None:
             break
     if found is None or found >= end:
         raise _beyond(film, part.start)

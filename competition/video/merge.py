@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from competition.errors import BadInput, Fault, UsageError
 from competition.files import printable
-from competition.media.films import opened
+from competition.media.films import opened, stamp_of
 from competition.media.kinds import ALL_FILMS
 from competition.media.limits import OWN, Limits
 from competition.media.probe import Probe, probe
@@ -141,7 +141,7 @@ class _Clip(NamedTuple):
 def _clip(path: Path, name: str, limits: Limits) -> _Clip:
     found = probe(path, limits, ALL_FILMS, name)
     with opened(path, limits, name=name) as film:
-        stamps = sorted(packet.dts if packet.pts is None else packet.pts for packet in film.packets(film.stream))
+        stamps = sorted(map(stamp_of, film.packets(film.stream)))
         step = stamps[-1] - stamps[-2] if len(stamps) > 1 else film.step
         seconds = Fraction((stamps[-1] - stamps[0] + step) * film.stream.time_base)
     return _Clip(path, name, found, seconds, len(stamps))

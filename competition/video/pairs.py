@@ -11,7 +11,7 @@ from competition.data.degrade import Degradation, degrade
 from competition.errors import BadInput, UsageError
 from competition.files import delete, rename, undone, write_atomic
 from competition.images import Bytes, write_png
-from competition.media.films import opened, seconds_of
+from competition.media.films import opened, seconds_of, stamp_of
 from competition.progress import console, progress
 
 
@@ -104,5 +104,5 @@ def read_frames(clip: Path, every: Fraction) -> Iterator[Frame]:
 def _length(clip: Path) -> Fraction:
     """Seconds from the first picture to the last, without decoding one."""
     with opened(clip) as film:
-        stamps = [packet.dts if packet.pts is None else packet.pts for packet in film.packets(film.stream)]
+        stamps = list(map(stamp_of, film.packets(film.stream)))
         return Fraction((max(stamps) - min(stamps)) * film.stream.time_base)

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 from competition.media.films import library, opened, translated
 from competition.media.limits import Limits
+from competition.video.clock import Clock
+from competition.video.companions import SOUND_RATE
 
 Block = npt.NDArray[np.float32]
 _RATE = 48_000
@@ -20,7 +22,7 @@ class JoinedSound:
     """A stereo stream of sound in a container, of films that last as long as their pictures do."""
 
     def __init__(self, container: Any, codec: str) -> None:
-        self._stream = container.add_stream(codec, rate=_RATE, layout="stereo")
+        self._stream = container.add_stream(codec, rate=_RATE, layout="stereo", bit_rate=SOUND_RATE)
         self._stream.codec_context.open()
 
     def packets(self, films: Sequence[tuple[Path, str]], lengths: Sequence[Fraction], limits: Limits) -> Iterator[Any]:
@@ -60,7 +62,7 @@ def _decoded(path: Path, name: str, limits: Limits) -> Iterator[tuple[int, Block
     with opened(path, limits, name=name) as film, translated(film.subject):
         origin = (film.stream.start_time or 0) * film.stream.time_base
         source = film.container.streams.audio[0]
-        for frame in film.container.decode(source):
+        for frame in Clock().timed(film.container.decode(source)):
             for part in resampler.resample(frame):
                 yield round((part.pts * part.time_base - origin) * _RATE), part.to_ndarray()
 
