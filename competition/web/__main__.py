@@ -1,6 +1,7 @@
 """The platform's command: `serve` the page with its workers, or `work` as one more worker."""
 
 import contextlib
+import logging
 import signal
 import socket
 import subprocess
@@ -103,7 +104,7 @@ def _keep_working(settings: Settings, end: threading.Event) -> None:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
         if not end.is_set():
-            log("worker died", 40, status=process.returncode)
+            log("worker died", logging.ERROR, status=process.returncode)
             end.wait(1.0)
 
 

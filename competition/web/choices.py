@@ -75,7 +75,7 @@ class Extract(Options):
     """Take a film apart: one frame every so many seconds, or all for 0."""
 
     every: float = Field(0.0, ge=0, le=10**6)
-    form: Literal["zip", "npz"] = "zip"
+    archive: Literal["zip", "npz"] = "zip"
 
 
 class Merge(Options):

@@ -87,7 +87,7 @@ def extract(sources: list[Source], folder: Path, settings: Settings, report: Rep
     from competition.video.extract import extract_frames
 
     [(path, name)] = sources
-    output = folder / f"result.{settings['form']}"
+    output = folder / f"result.{settings['archive']}"
     every = Fraction(str(settings["every"])) if settings["every"] else None
     made = extract_frames(path, output, every, limits=STRANGERS, name=name, report=report)
     return _result(folder, output.name, frames=made.frames, width=made.width, height=made.height)

@@ -1,6 +1,7 @@
 """What every request must satisfy before a route sees it, and what every answer carries."""
 
 import ipaddress
+import logging
 import time
 from collections import deque
 from urllib.parse import urlsplit
@@ -55,7 +56,7 @@ class Guard:
         except TooLarge:
             await noted.answer(plain(413, "file too large"), receive)
         except Exception:
-            log("request failed", 40, path=scope["path"], exc=True)
+            log("request failed", logging.ERROR, path=scope["path"])
             await noted.answer(plain(500, "our fault"), receive)
         return None
 

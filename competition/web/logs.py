@@ -21,8 +21,10 @@ class Lines(logging.Formatter):
 
 
 def log(event: str, level: int = logging.INFO, **fields: Any) -> None:
-    """Note an event."""
-    _logger.log(level, event, extra={"fields": fields})
+    """Note an event; where that is an error which is being handled, with its traceback."""
+    _logger.log(
+        level, event, extra={"fields": fields}, exc_info=level >= logging.ERROR and sys.exc_info()[0] is not None
+    )
 
 
 def begin_logging() -> None:
