@@ -141,7 +141,8 @@ pretrained: install  ## list published weights, or fetch and convert one with NA
 test: install-dev  ## the tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-test-slow: install-dev  ## the tests that take minutes
+test-slow: install-dev  ## the tests that take minutes; those of the page need Debian's chromium, redis-server, postgresql
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[web-tests]'
 	$(BIN)/python -m pytest -m slow
 
 soak: install-dev  ## kill training at 230 random moments; nothing may be lost, every end must have the same bits

@@ -24,6 +24,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 from web_client import TUS, Visitor
 
+from competition.data.pairs import find_pairs
 from competition.errors import UsageError
 from competition.images import encode_png, read_rgb
 from competition.models import AnyScaleConfig
@@ -464,6 +465,7 @@ def test_pictures_become_pairs_only_with_consent_and_are_forgotten_with_it(visit
     pairs = {side: [path.stem for path in (folder / "train" / side).iterdir()] for side in ("lr", "hr")}
     assert pairs == {"lr": [given], "hr": [given]} and kept_back not in str(pairs)
     assert read_rgb(folder / f"train/lr/{given}.png").shape == (18, 24, 3)
+    assert [pair.name for pair in find_pairs(folder, 4)] == [f"{given}.png"]  # as train finds them
     record = json.loads((folder / "origins.json").read_text())
     assert record[given]["name"] == "given.png" and record[given]["owner"] == owner_of(visitor)
     harvest(settings)
