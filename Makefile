@@ -49,7 +49,7 @@ LAUNCH := $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo audit prepare train infer evaluate submit verify soup export curves report notebook study pretrained test test-slow soak sabotage lint bench results clean
+.PHONY: help install install-dev demo audit prepare train infer evaluate submit verify soup export curves report notebook study serve harvest pretrained test test-slow soak sabotage lint bench results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -85,6 +85,10 @@ help:  ## this list
 
 .venv/installed-study: .venv/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[study]'
+	touch $@
+
+.venv/installed-web: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[web]'
 	touch $@
 
 install: .venv/installed  ## make .venv with the pinned dependencies
@@ -144,13 +148,20 @@ notebook: .venv/installed-notebook  ## the same as a notebook in JupyterLab; OPE
 study: .venv/installed-study demo  ## train one experiment with the many settings of STUDY; the same command goes on; DRY=yes only shows them
 	$(BIN)/python -m competition.study $(STUDY) $(SET) $(if $(filter yes,$(DRY)),--dry-run)
 
+serve: .venv/installed-web  ## the platform's page on http://127.0.0.1:8000, with a worker; settings: docs/web.md
+	$(BIN)/python -m competition.web serve
+
+harvest: .venv/installed-web  ## make training pairs of what the page's visitors gave for learning, into data/web/harvest/
+	$(BIN)/python -m competition.web harvest
+
 pretrained: install  ## list published weights, or fetch and convert one with NAME=…
 	$(BIN)/python -m competition.pretrained $(if $(filter command,$(origin NAME)),$(NAME))
 
 test: install-dev  ## the tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-test-slow: install-dev  ## the tests that take minutes
+test-slow: install-dev  ## the tests that take minutes; those of the page need Debian's chromium, redis-server, postgresql
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[web-tests]'
 	$(BIN)/python -m pytest -m slow
 
 soak: install-dev  ## kill training at 230 random moments; nothing may be lost, every end must have the same bits
