@@ -18,7 +18,8 @@ def fill(x: Tensor, multiple: int) -> Tensor:
 
     At least twice: exported programs make a difference between one pixel of coarse features and more.
     """
-    height, width = (torch.sym_max(side + -side % multiple, 2 * multiple) for side in x.shape[-2:])
+    filled = (side + -side % multiple for side in x.shape[-2:])
+    height, width = (torch.sym_max(side, 2 * multiple) for side in filled)  # type: ignore[no-untyped-call]
     return resize(x, height, width)
 
 
