@@ -19,8 +19,8 @@ from competition.predictions import record_path
 from competition.progress import progress as show
 
 # Pictures that are looked at closely; all are scored.
-SAMPLE = 100
-# Each holds the arrays of one picture, about 600 MB at 2048 x 2048.
+SAMPLE = 64
+# Each holds the arrays of one picture, about 550 MB at 2048 x 2048.
 _THREADS = min(2, os.cpu_count() or 1)
 
 
@@ -86,7 +86,7 @@ def _lacks(sources: Sources, scores: Sequence[Score], found: Mapping[str, pd.Dat
     elif not sources.members:
         yield "members: none given, so no bias and variance. Name the folders that vote"
     if found["symmetries"].empty:
-        yield f"{record_path(sources.folder)}: no scores of symmetries. Predict with --self-ensemble mean --truth"
+        yield f"{record_path(sources.folder)}: no scores of the symmetries. Predict again with make infer"
 
 
 def _draw(names: Sequence[str], sample: int, seed: int) -> list[str]:
