@@ -1,6 +1,7 @@
 """The tables of the error analysis: known values, sums that must agree, and what is missing is named."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import draw_contest
+from peak_memory import forget_peak_memory, peak_memory
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from competition.analysis.diagnosis.budget import FIXES
-from competition.analysis.diagnosis.door import analyse
+from competition.analysis.diagnosis.door import SAMPLE, analyse
 from competition.analysis.diagnosis.findings import Findings
 from competition.analysis.diagnosis.frames import COLUMNS
 from competition.analysis.diagnosis.places import ORIENTATIONS, TEXTURE, textures
@@ -324,3 +326,19 @@ def test_every_table_is_written_as_csv(findings: Findings, tmp_path: Path) -> No
     assert pd.read_csv(tmp_path / "pictures.csv")["psnr"].to_numpy() == pytest.approx(
         findings.pictures["psnr"].to_numpy(), rel=1e-5
     )
+
+
+# ---- many pictures --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_as_many_pictures_as_the_contest_trains_on(tmp_path: Path) -> None:
+    """Prints the seconds, for the record; what is held of each picture is small."""
+    data = draw_contest(tmp_path / "data", 1640)
+    run = mispredicted.write(tmp_path / "run", mispredicted.fair(data))
+    forget_peak_memory()
+    began = time.monotonic()
+    found = analyse(run, data, members=[run], previous=run, progress=False)
+    print(f"1640 pictures: {time.monotonic() - began:.0f} s, {peak_memory() / 2**20:.2f} GiB at most")
+    assert len(found.pictures) == 1640 and found.pictures["psnr"].notna().all() and len(found.looked) == SAMPLE
+    assert peak_memory() < 2 * 2**20

@@ -74,7 +74,8 @@ def _remains(mended: Mended, picture: Picture, truth: Plane, scale: int, in_turn
     border = np.ones((*error.shape[:2], 1), bool)
     border[BORDER:-BORDER, BORDER:-BORDER] = False
     found = []
-    for place in (np.isin(picture.prediction, (0, 65535))[..., mended.order], border):
+    clipped = (picture.prediction == 0) | (picture.prediction == 65535)
+    for place in (clipped[..., mended.order], border):
         left = np.where(place, np.float32(0), error)
         found.append(mean_square(error) - mean_square(left))
         error = left if in_turn else error

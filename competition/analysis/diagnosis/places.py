@@ -1,6 +1,7 @@
 """Where in a picture its squared error lies: at what structure, brightness, channel, distance to the border, tile."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,7 +12,6 @@ from competition.images import Bytes
 
 Array = npt.NDArray[np.float64]
 Plane = npt.NDArray[np.float32]
-Labels = npt.NDArray[np.integer[Any]]
 
 CHANNELS = ("red", "green", "blue")
 # Ends of the bins of distance to the nearest side, in pixels; the last bin is open.
@@ -64,15 +64,15 @@ def errors_of(picture: Picture) -> Errors:
 
 def by_texture(errors: Errors, truth: Bytes) -> Sums:
     """Parts: FLAT, the edges of each of ORIENTATIONS, TEXTURE."""
-    return _over_pixels(errors, textures(truth), TEXTURE + 1)
+    return _over_channels(errors, [textures(truth)] * 3, TEXTURE + 1)
 
 
 def by_distance(errors: Errors) -> Sums:
     """Parts: the bins between DISTANCES."""
     height, width = errors.own.shape[:2]
     down, right = (np.minimum(np.arange(side), np.arange(side)[::-1]) for side in (height, width))
-    labels = np.digitize(np.minimum(down[:, None], right[None]), DISTANCES)
-    return _over_pixels(errors, labels, len(DISTANCES) + 1)
+    labels = np.digitize(np.minimum(down[:, None], right[None]), DISTANCES).astype(np.uint8)
+    return _over_channels(errors, [labels] * 3, len(DISTANCES) + 1)
 
 
 def by_brightness(errors: Errors, shown: Bytes) -> Sums:
@@ -82,13 +82,14 @@ def by_brightness(errors: Errors, shown: Bytes) -> Sums:
     its bias at each of its own values is 0; at each true value it cannot be.
     """
     bins = 256 // LEVELS
-    return _summed(shown // LEVELS + bins * np.arange(3, dtype=np.uint8), 3 * bins, errors.own, errors.plain)
+    labels = [shown[..., channel] // LEVELS + np.uint8(bins * channel) for channel in range(3)]
+    return _over_channels(errors, labels, 3 * bins)
 
 
 def by_channel(errors: Errors) -> Sums:
     """Parts: red, green, blue."""
-    labels = np.broadcast_to(np.arange(3), errors.own.shape)
-    return _summed(labels, 3, errors.own, errors.plain)
+    height, width = errors.own.shape[:2]
+    return _over_channels(errors, [np.full((height, width), channel, np.uint8) for channel in range(3)], 3)
 
 
 def by_tile(errors: Errors) -> Tiles:
@@ -123,20 +124,15 @@ def textures(truth: Bytes) -> npt.NDArray[np.uint8]:
     return labels.astype(np.uint8)
 
 
-def _over_pixels(errors: Errors, labels: Labels, parts: int) -> Sums:
-    """Sums over parts of the picture's area."""
-    return _summed(labels[..., None].repeat(3, 2), parts, errors.own, errors.plain)
-
-
-def _summed(labels: Labels, parts: int, own: Plane, plain: Plane | None) -> Sums:
-    """labels: (H, W, 3), below `parts`."""
-    flat = labels.ravel()
-
-    def total(values: Plane | None) -> Array:
-        return np.bincount(flat, None if values is None else values.ravel(), parts).astype(np.float64)
-
-    unknown = np.full(parts, np.nan)
-    return Sums(total(None), total(own), total(own**2), unknown if plain is None else total(plain**2))
+def _over_channels(errors: Errors, labels: Sequence[npt.NDArray[np.uint8]], parts: int) -> Sums:
+    """The sums; `labels` (H, W), below `parts`, of red, green and blue."""
+    sums = np.zeros((len(Sums._fields), parts))
+    for channel, places in enumerate(labels):
+        flat, own = places.ravel(), errors.own[..., channel]
+        plain = None if errors.plain is None else errors.plain[..., channel] ** 2
+        for number, values in enumerate((None, own, own**2, plain)):
+            sums[number] += np.bincount(flat, None if values is None else values.ravel(), parts)
+    return Sums(*sums) if errors.plain is not None else Sums(*sums)._replace(plain=np.full(parts, np.nan))
 
 
 def _tiled(values: Plane) -> Array:
