@@ -143,7 +143,7 @@ report: .venv/installed-analysis  ## tell what RUN's predictions get wrong, in r
 	$(BIN)/python -m competition.report $(RUN) $(ADD) $(if $(TOLD),--data $(DATA))
 
 notebook: .venv/installed-notebook  ## the same as a notebook in JupyterLab; OPEN=no writes it, run, into runs/NAME/report/
-	RUN='$(abspath $(RUN) $(ADD))' DATA='$(if $(TOLD),$(abspath $(DATA)))' $(NOTEBOOK) notebooks/error_analysis.ipynb
+	PYTHONWARNINGS='ignore:IProgress not found' RUN='$(abspath $(RUN) $(ADD))' DATA='$(if $(TOLD),$(abspath $(DATA)))' $(NOTEBOOK) notebooks/error_analysis.ipynb
 
 study: .venv/installed-study demo  ## train one experiment with the many settings of STUDY; the same command goes on; DRY=yes only shows them
 	$(BIN)/python -m competition.study $(STUDY) $(SET) $(if $(filter yes,$(DRY)),--dry-run)

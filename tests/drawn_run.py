@@ -37,13 +37,16 @@ def draw_run(folder: Path, name: str = "drawn", pictures: int = 6, detail: float
         entries = {file: {"seconds": 0.5, "psnr": {}, "spread": 1.0} for file in names}
         write_record(predictions / "validation", {"input": str(contest / "train/lr"), "pictures": entries})
     for number, low in enumerate(sorted((contest / "test/lr").iterdir())):
-        write_png(run / "predictions/self_ensemble/test" / low.name, _words(bicubic(read_rgb(low), 4), number))
+        write_png(
+            run / "predictions/self_ensemble/test" / low.name,
+            _words(bicubic(read_rgb(low), 4), [number, round(10 * detail)]),
+        )
     tests = {
         path.name: {"seconds": 0.5, "spread": 1.0 + k} for k, path in enumerate(sorted((contest / "test/lr").iterdir()))
     }
     write_record(run / "predictions/self_ensemble/test", {"input": str(contest / "test/lr"), "pictures": tests})
     (run / "validation.txt").write_text("".join(f"{file}\n" for file in names))
-    nearest = [[file, "another.png", 0.5 + 0.01 * number] for number, file in enumerate(names)]
+    nearest = [[file, names[number - 1], 0.5 + 0.01 * number] for number, file in enumerate(names)]
     (run / "split.json").write_text(json.dumps({"validation": names, "folds": {}, "scenes": {}, "nearest": nearest}))
     config = {"metric": {"channel": "rgb", "border": 0}, "loss": {"name": "mse"}}
     (run / "experiment.json").write_text(json.dumps({"config": config, "data": {}, "sha256": ""}))
@@ -88,7 +91,7 @@ def _between(plain: Bytes, high: Bytes, share: float) -> Bytes:
     return np.asarray((plain * (1 - share) + high * share).round(), np.uint8)
 
 
-def _words(picture: Bytes, seed: int) -> np.ndarray:
+def _words(picture: Bytes, seed: list[int]) -> np.ndarray:
     """16-bit, with a little noise, so that members differ."""
     noise = np.random.default_rng(seed).normal(0, 300, picture.shape)
     return np.asarray((picture * 257.0 + noise).clip(0, 65535), np.uint16)

@@ -83,7 +83,7 @@ def test_every_section_is_there_and_every_picture(page, folder):
     assert [key for key in page.sections if key != "lacks"] == shown
     for name in list_pictures(folder / "contest/train/hr"):
         assert name in page.words
-    assert "lies 1.00 pixels to the right" in page.words and "another.png" in page.words
+    assert "lies 1.00 pixels to the right" in page.words and f"nearest in training: {EVIL}, likeness 0.50" in page.words
 
 
 def test_the_page_needs_nothing_outside_itself_and_runs_no_script_but_ours(page, folder):

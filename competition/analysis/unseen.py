@@ -21,6 +21,8 @@ from competition.weighting import diversity
 
 # A prediction this many times as far from its low picture as the middle one deserves a look.
 UNFAITHFUL = 3.0
+# And so does the one on which predictions disagree most, if it is this many times as much as on the middle one.
+DISAGREED = 1.2
 _COLUMNS = [
     *("name", "height", "width", "psnr_half", "psnr_expected", "low", "high"),
     *("unfaithful", "symmetries", "members", "farthest", "saved"),
@@ -179,7 +181,8 @@ def _reasons(table: pd.DataFrame) -> Iterator[tuple[str, str]]:
         if table[kind].notna().any():
             row = table.loc[table[kind].idxmax()]
             middle = table[kind].median()
-            yield row["name"], f"{whose} disagree most: {row[kind]:.2f} levels, the middle picture's {middle:.2f}"
+            if row[kind] > DISAGREED * middle:
+                yield row["name"], f"{whose} disagree most: {row[kind]:.2f} levels, the middle picture's {middle:.2f}"
             break
     hardest = "psnr_expected" if table["psnr_expected"].notna().any() else "psnr_half"
     means = {"psnr_expected": "expected score", "psnr_half": "score of bicubic on its own half"}[hardest]

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 
 from competition.analysis.diagnosis.findings import Findings
@@ -97,8 +96,8 @@ def budget(findings: Findings) -> Section | None:
 
 
 def _diversity(spread: pd.DataFrame) -> str:
-    by_name = dict(zip(spread["quantity"], spread["share"], strict=True))
-    variance = by_name.get("variance", np.nan)
+    shares = dict(zip(spread["quantity"], spread["share"], strict=True))
     return (
-        f"The members' disagreement makes {variance:.1%} of their mean squared error: that is what averaging takes off."
+        f"Their plain mean takes {1 - shares['mean of members']:.1%} off the members' mean squared error; ever more "
+        f"members of their kind would take off {1 - shares['bias']:.1%}."
     )
