@@ -383,6 +383,36 @@ SABOTAGES = [
         """weights_only=False""",
         ("test_pretrained.py::test_every_reader_of_the_package_is_safe",),
     ),
+    # ---- films ------------------------------------------------------------------------------------------------------
+    Sabotage(
+        "a film may have other files opened",
+        "competition/media/films.py",
+        "                io_open=refuse,\n",
+        "",
+        ("test_strangers.py::test_a_film_whose_tracks_lie_in_another_file_is_refused",),
+    ),
+    Sabotage(
+        "frames are not counted while decoding",
+        "competition/media/films.py",
+        """            self.limits.require(self.subject, "frames", number)
+""",
+        "",
+        ("test_strangers.py::test_limits_hold_while_decoding_where_the_header_tells_nothing",),
+    ),
+    Sabotage(
+        "the process for files of strangers may take all memory",
+        "competition/media/child.py",
+        "        (resource.RLIMIT_AS, memory),\n",
+        "",
+        ("test_strangers.py::test_what_a_decoder_does_wrong_costs_its_process_only",),
+    ),
+    Sabotage(
+        "an interrupted film goes on at the first frame of its last chunk",
+        "competition/video/chunks.py",
+        "chunks[-1].last) if chunks else None",
+        "chunks[-1].first) if chunks else None",
+        ("test_enlarge_film.py::test_an_interrupted_film_goes_on_at_the_last_whole_chunk",),
+    ),
 ]
 
 

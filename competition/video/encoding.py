@@ -5,9 +5,7 @@ from fractions import Fraction
 from itertools import chain
 from typing import Any
 
-import cv2
-
-from competition.video.pixels import Painter, Palettes
+from competition.video.pixels import Painter, Palettes, resized
 from competition.video.shots import Shot
 from competition.video.targets import Target, pixel_format, stored_look
 
@@ -22,8 +20,7 @@ def square(shot: Shot) -> Shot:
     height, width = shot.picture.shape[:2]
     size = (round(width * aspect), height) if aspect > 1 else (width, round(height / aspect))
     even = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-    picture = cv2.resize(shot.picture, even, interpolation=cv2.INTER_CUBIC)
-    return shot._replace(picture=picture, look=shot.look._replace(aspect=Fraction(1)))
+    return shot._replace(picture=resized(shot.picture, even), look=shot.look._replace(aspect=Fraction(1)))
 
 
 class Encoder:

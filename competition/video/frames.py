@@ -27,7 +27,7 @@ _ENDINGS = tuple(ending for kind in PICTURES for ending in kind.extensions)
 class Pictured(NamedTuple):
     """How many pictures there are, what makes them, one at a time, and their seconds where they are told."""
 
-    count: int
+    number: int
     pictures: Callable[[], Iterator[Samples]]
     times: list[Fraction] | None
 

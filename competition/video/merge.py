@@ -58,7 +58,7 @@ def merge_frames(
         raise UsageError(f"--rate: {rate} is no number of frames a second. Give one up to {limits.rate:g}")
     with pictured(path, limits) as found, closing(ahead(_as_shots(found, rate))) as coming:
         first, tally = next(coming), Tally()
-        told = tally(chain([first], coming), lambda tally: report(tally.frames, found.count))
+        told = tally(chain([first], coming), lambda tally: report(tally.frames, found.number))
         with written(output, target.muxer, target.muxing(first.duration * _BASE)) as container:
             for packet in encode(container, target, told):
                 container.mux(packet)

@@ -6,18 +6,19 @@ from contextlib import closing
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-import cv2
+import numpy as np
 
 from competition.errors import BadInput
-from competition.images import to_bytes
+from competition.images import Words, to_bytes
 from competition.media.films import opened
 from competition.media.limits import OWN, Limits
 from competition.media.sandbox import Report, silent
 from competition.video.companions import companions, time_of
 from competition.video.encoding import encode, square
 from competition.video.overlap import ahead
+from competition.video.pixels import resized
 from competition.video.shots import Part, Shot, Tally, shots
 from competition.video.targets import PREVIEW, written
 
@@ -59,10 +60,12 @@ def make_playable(
 def _small(path: Path, side: int, limits: Limits, name: str | None) -> Generator[Shot, None, None]:
     for shot in shots(path, Part(), limits, name):
         shot = square(shot)
-        picture = to_bytes(shot.picture) if shot.look.bits == 16 else shot.picture
+        picture = to_bytes(cast(Words, shot.picture)) if shot.picture.dtype == np.uint16 else shot.picture
         height, width = picture.shape[:2]
         shrink = min(1, side / max(height, width))
-        size = tuple(max(2, round(length * shrink / 2) * 2) for length in (width, height))
-        if size != (width, height):
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        yield shot._replace(picture=picture, look=shot.look._replace(bits=8))
+        size = (_even(width * shrink), _even(height * shrink))
+        yield shot._replace(picture=resized(picture, size), look=shot.look._replace(bits=8))
+
+
+def _even(length: float) -> int:
+    return max(2, round(length / 2) * 2)

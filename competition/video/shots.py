@@ -32,9 +32,9 @@ class Part(NamedTuple):
         """Whether nothing is left out."""
         return self.start == 0 and self.seconds is None
 
-    def stamps(self, film: Film) -> tuple[int, float]:
+    def stamps(self, film: Film) -> tuple[int, Fraction | float]:
         """The first time of the part, and the first one behind it, in the film's time base."""
-        base, origin = Fraction(film.stream.time_base), film.stream.start_time or 0
+        base, origin = Fraction(film.stream.time_base), int(film.stream.start_time or 0)
         end = math.inf if self.seconds is None else origin + _exact(self.start + self.seconds) / base
         return origin + math.ceil(_exact(self.start) / base), end
 
