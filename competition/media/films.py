@@ -1,6 +1,6 @@
 """Opening films: by the demuxer that the first bytes name, with no way to any other file, within limits."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -93,7 +93,7 @@ class Film:
 
 @contextmanager
 def opened(
-    path: Path, limits: Limits = OWN, allowed: Collection[Kind] = ALL_FILMS, name: str | None = None
+    path: Path, limits: Limits = OWN, allowed: tuple[Kind, ...] = ALL_FILMS, name: str | None = None
 ) -> Iterator[Film]:
     """A film that may be read while the block lasts; `name` is what its user calls it.
 

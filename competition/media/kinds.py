@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +54,7 @@ _BEGINNINGS = {
 }
 
 
-def identify(path: Path, allowed: Collection[Kind], name: str | None = None) -> Kind:
+def identify(path: Path, allowed: tuple[Kind, ...], name: str | None = None) -> Kind:
     """The kind of a file, by its content; `name` is what its user calls it, by default the path's own.
 
     Raises BadInput where the content is of no allowed kind, or not of the kind that the name's ending says, and for

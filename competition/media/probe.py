@@ -1,6 +1,5 @@
 """What a film or a picture is, told by its header and its first frame."""
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -29,6 +28,7 @@ class Probe(NamedTuple):
     rate: float = 0.0
     codec: str = ""
     pixel_format: str = ""
+    bits: int = 8
     rotation: int = 0
     sound: tuple[str, ...] = ()
     subtitles: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Probe(NamedTuple):
 
 
 def probe(
-    path: Path, limits: Limits = OWN, allowed: Collection[Kind] = (*PICTURES, *FILMS), name: str | None = None
+    path: Path, limits: Limits = OWN, allowed: tuple[Kind, ...] = (*PICTURES, *FILMS), name: str | None = None
 ) -> Probe:
     """What a file is; a GIF with several pictures is a film. `name` is what its user calls it.
 
@@ -71,6 +71,7 @@ def _of_film(film: Film, kind: Kind, size: int) -> Probe:
         rate,
         stream.codec_context.name,
         first.format.name,
+        max(component.bits for component in first.format.components),
         round(first.rotation),
         tuple(one.codec_context.name for one in streams.audio),
         tuple(one.codec_context.name for one in streams.subtitles),

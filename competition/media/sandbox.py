@@ -29,6 +29,7 @@ Report = Callable[[float, float], object]
 
 _MOST = 2**24  # bytes of one answer
 _POLL = 0.2
+_GRACE = 5.0
 
 
 def silent(done: float, total: float) -> None:
@@ -76,6 +77,9 @@ def run(
         process, answers = _start(function, bounds, arguments, empty)
         try:
             answer = _listen(process, answers, bounds, report_to, stop)
+            if answer is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_GRACE)  # for its own end, before it is ended
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -110,7 +114,7 @@ def _start(
     assert process.stdin
     with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
         given = {key: value.absolute() if isinstance(value, Path) else value for key, value in arguments.items()}
-        pipe.write(to_json(order | {"arguments": given}))
+        pipe.write(to_json(order | {"arguments": given}, fallback=str))
     return process, answers
 
 

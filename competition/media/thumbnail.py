@@ -1,6 +1,5 @@
 """A small picture of any picture or film."""
 
-from collections.abc import Collection
 from pathlib import Path
 
 from PIL import Image
@@ -18,7 +17,7 @@ def thumbnail(
     target: Path,
     side: int = 320,
     limits: Limits = OWN,
-    allowed: Collection[Kind] = (*PICTURES, *FILMS),
+    allowed: tuple[Kind, ...] = (*PICTURES, *FILMS),
     name: str | None = None,
 ) -> None:
     """Write a JPEG of at most `side` pixels: the picture, or a film's frame a tenth of the way in.

@@ -42,13 +42,13 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _add_enlarge(commands: Any) -> None:
-    text = "Enlarge every frame; sound, subtitles, chapters, colours and times are kept. The same command goes on after a stop."
+    text = "Enlarge every frame; what lies beside them is kept. After a stop the same command goes on."
     line = commands.add_parser("enlarge", description=text, help="a film through a network")
     line.add_argument("film", type=Path)
     line.add_argument("output", type=Path, help=_INTO)
     known = f"run folder, weights file, name of pretrained weights, or {', '.join(PLAIN)}"
     line.add_argument("--run", required=True, metavar="SOURCE", dest="source", help=known)
-    line.add_argument("--scale", type=int, choices=(1, 2, 3, 4), help="default: the network's own; smaller ones reduce")
+    line.add_argument("--scale", type=int, choices=(1, 2, 3, 4), help="default: the network's own; less reduces")
     line.add_argument("--self-ensemble", choices=get_args(SelfEnsemble), default="none", help="default: none")
     line.add_argument("--tile", type=int, help="side of a tile in low pixels, 0 for whole frames; default: as fits")
     line.add_argument("--chunk", type=int, default=CHUNK, help=f"frames lost at most when killed; default {CHUNK}")

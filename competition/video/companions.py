@@ -29,7 +29,7 @@ class Companions(NamedTuple):
     by_stream: dict[int, Companion]
     notes: tuple[str, ...]
 
-    def packets(self, film: Film, begin: Fraction | None = None, end: float = math.inf) -> Iterator[Any]:
+    def packets(self, film: Film, begin: Fraction | None = None, end: Fraction | float = math.inf) -> Iterator[Any]:
         """Packets for the output, in the order of the film's file: from `begin` seconds on, which become 0, to `end`.
 
         Without `begin` they keep their times, and the film is read from where it is.
@@ -96,7 +96,7 @@ def companions(
     container: Any,
     target: Target,
     begin: Fraction = Fraction(0),
-    end: float = math.inf,
+    end: Fraction | float = math.inf,
     only: Collection[str] | None = None,
 ) -> Companions:
     """Add a stream to the container for each of a film's that it can hold, its attachments, and chapters of a part.
@@ -129,7 +129,7 @@ def time_of(packet: Any) -> Fraction:
     return Fraction((packet.pts if packet.dts is None else packet.dts) * packet.time_base)
 
 
-def _chapters(film: Film, begin: Fraction, end: float) -> Iterator[dict[str, Any]]:
+def _chapters(film: Film, begin: Fraction, end: Fraction | float) -> Iterator[dict[str, Any]]:
     for chapter in film.container.chapters():
         base = chapter["time_base"]
         first, last = (min(max(chapter[side] * base, begin), end) - begin for side in ("start", "end"))

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from competition.media.limits import OWN, Limits
 from competition.media.sandbox import Report, silent
 from competition.video.companions import Companions, Copied, companions, time_of, titles
 from competition.video.encoding import encode
-from competition.video.shots import Part, Shot, shots
+from competition.video.shots import Part, Shot, Tally, shots
 from competition.video.targets import Target, target_of, written
 
 
@@ -63,25 +64,17 @@ def _encoded(
     first = next(shots, None)
     if first is None:
         raise _beyond(film, start)
-    base, length = first.look.time_base, 0
-    shift, begin = first.stamp, first.stamp * first.look.time_base
-    frames = 0
-
-    def shifted() -> Iterator[Shot]:
-        nonlocal frames, length
-        for frames, shot in enumerate(shots, 2):
-            length = shot.stamp + shot.duration - shift
-            report(min(seconds, float(length * base)), seconds)
-            yield shot._replace(stamp=shot.stamp - shift)
-
-    frames, length = 1, first.duration
-    with written(output, target.muxer, target.muxing(first.duration * base)) as container:
-        packets = encode(container, target, first._replace(stamp=0), shifted())
-        beside = companions(film, container, target, begin, begin + Fraction(seconds))
+    tally, begin = Tally(), first.stamp * first.look.time_base
+    end = begin + Fraction(seconds)
+    rebased = (shot._replace(stamp=shot.stamp - first.stamp) for shot in chain([first], shots))
+    told = tally(rebased, lambda tally: report(min(seconds, tally.seconds), seconds))
+    with written(output, target.muxer, target.muxing(first.duration * first.look.time_base)) as container:
+        packets = encode(container, target, told)
+        beside = companions(film, container, target, begin, end)
         container.metadata.update(titles(film.container.metadata))
-        for packet in heapq.merge(packets, beside.packets(film, begin, begin + Fraction(seconds)), key=time_of):
+        for packet in heapq.merge(packets, beside.packets(film, begin, end), key=time_of):
             container.mux(packet)
-    return Cut(frames, float(length * base), float(begin), beside.notes)
+    return Cut(tally.frames, tally.seconds, float(begin), beside.notes)
 
 
 def _copied(film: Film, output: Path, target: Target, start: float, seconds: float, report: Report) -> Cut:
@@ -119,13 +112,14 @@ def _key_frame(film: Film, part: Part) -> int:
     """The time of the last key frame at or before a part."""
     begin, end = part.stamps(film)
     film.seek(begin)
-    found = None
+    found, last = None, 0
     for packet in film.packets(film.stream):
+        last = max(last, stamp_of(packet))
         if packet.is_keyframe and (found is None or stamp_of(packet) <= begin):
             found = stamp_of(packet)
         if stamp_of(packet) >= begin and found is not None:
             break
-    if found is None or found >= end:
+    if found is None or found >= end or last + film.step <= begin:
         raise _beyond(film, part.start)
     return int(found)
 

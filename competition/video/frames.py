@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -26,7 +27,7 @@ _ENDINGS = tuple(ending for kind in PICTURES for ending in kind.extensions)
 class Pictured(NamedTuple):
     """How many pictures there are, what makes them, one at a time, and their seconds where they are told."""
 
-    count: int
+    number: int
     pictures: Callable[[], Iterator[Samples]]
     times: list[Fraction] | None
 
@@ -170,6 +171,6 @@ def _times(subject: str, content: bytes, names: list[str]) -> list[Fraction] | N
 
 def _rising(subject: str, times: list[Fraction], count: int) -> list[Fraction]:
     """Times from 0 on; raises BadInput where they are not one for each picture, each later than the one before."""
-    if len(times) != count or any(later <= earlier for earlier, later in zip(times, times[1:], strict=False)):
+    if len(times) != count or any(later <= earlier for earlier, later in pairwise(times)):
         raise BadInput(f"{subject}: the times of its pictures do not rise. Give --rate")
     return [time - times[0] for time in times]

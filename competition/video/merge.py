@@ -1,7 +1,8 @@
 """Put films together: frames of a zip or a folder, or several clips, into one."""
 
 import heapq
-from collections.abc import Generator, Iterator
+import math
+from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
 from itertools import chain
@@ -20,12 +21,13 @@ from competition.video.encoding import encode
 from competition.video.frames import Pictured, pictured
 from competition.video.overlap import ahead
 from competition.video.pixels import plain_look
-from competition.video.shots import Part, Shot, shots
+from competition.video.shots import Part, Shot, Tally, shots
 from competition.video.sound import JoinedSound
 from competition.video.targets import Target, target_of, written
 
 _RATE = Fraction(25)
 _BASE = Fraction(1, 90_000)
+_CLOSE = 0.01  # of a rate, by which clips may differ: some containers round times
 
 
 class Merged(NamedTuple):
@@ -54,24 +56,13 @@ def merge_frames(
     target = target_of(output)
     if rate is not None and not 0 < rate <= limits.rate:
         raise UsageError(f"--rate: {rate} is no number of frames a second. Give one up to {limits.rate:g}")
-    with pictured(path, limits) as found:
-        coming = ahead(_as_shots(found, rate))
-        with closing(coming):
-            first = next(coming)
-            frames, end = 0, 0
-
-            def told() -> Iterator[Shot]:
-                nonlocal frames, end
-                for frames, shot in enumerate(chain([first], coming), 1):
-                    end = shot.stamp + shot.duration
-                    yield shot
-                    report(frames, found.count)
-
-            numbered = told()
-            with written(output, target.muxer, target.muxing(first.duration * _BASE)) as container:
-                for packet in encode(container, target, next(numbered), numbered):
-                    container.mux(packet)
-    return Merged(frames, float(end * _BASE), ())
+    with pictured(path, limits) as found, closing(ahead(_as_shots(found, rate))) as coming:
+        first, tally = next(coming), Tally()
+        told = tally(chain([first], coming), lambda tally: report(tally.frames, found.number))
+        with written(output, target.muxer, target.muxing(first.duration * _BASE)) as container:
+            for packet in encode(container, target, told):
+                container.mux(packet)
+    return Merged(tally.frames, tally.seconds, ())
 
 
 def _as_shots(found: Pictured, rate: Fraction | None) -> Generator[Shot, None, None]:
@@ -108,16 +99,12 @@ def merge_clips(
     if len(paths) < 2 or len(called) != len(paths):
         raise UsageError("clips: fewer than two. Give several, or use cut")
     clips = [_clip(path, name, limits) for path, name in zip(paths, called, strict=True)]
-    if faults := [
-        Fault(
-            "unequal clip",
-            clip.name,
-            f"is {clip.kind()}, {called[0]} is {clips[0].kind()}",
-            "Convert it, or leave it out",
-        )
+    faults = [
+        Fault("unequal", clip.name, f"is {clip}, {called[0]} is {clips[0]}", "Convert it, or leave it out")
         for clip in clips
-        if clip.kind() != clips[0].kind()
-    ]:
+        if not clip.fits(clips[0])
+    ]
+    if faults:
         raise BadInput(*faults)
     return _merged(clips, output, target, limits, report)
 
@@ -128,46 +115,43 @@ class _Clip(NamedTuple):
     probe: Probe
     seconds: Fraction
     frames: int
+    rate: float
 
-    def kind(self) -> str:
-        """What must be the same for all."""
+    def fits(self, first: "_Clip") -> bool:
+        """Whether it can stand behind another one."""
+        same = [(one.width, one.height, one.bits, bool(one.sound)) for one in (self.probe, first.probe)]
+        return same[0] == same[1] and math.isclose(self.rate, first.rate, rel_tol=_CLOSE)
+
+    def __str__(self) -> str:
+        size = f"{self.probe.width}x{self.probe.height} of {self.probe.bits} bits"
         sound = "with sound" if self.probe.sound else "without sound"
-        deep = (
-            "of more than 8 bits" if "10" in self.probe.pixel_format or "12" in self.probe.pixel_format else "of 8 bits"
-        )
-        return f"{self.probe.width}x{self.probe.height} {deep} at {self.probe.rate:.2f} frames a second {sound}"
+        return f"{size} at {self.rate:.2f} frames a second {sound}"
 
 
 def _clip(path: Path, name: str, limits: Limits) -> _Clip:
     found = probe(path, limits, ALL_FILMS, name)
     with opened(path, limits, name=name) as film:
-        stamps = sorted(map(stamp_of, film.packets(film.stream)))
-        step = stamps[-1] - stamps[-2] if len(stamps) > 1 else film.step
-        seconds = Fraction((stamps[-1] - stamps[0] + step) * film.stream.time_base)
-    return _Clip(path, name, found, seconds, len(stamps))
+        # By the frames' own times: what headers tell of a rate depends on the container and the length.
+        stamps, base = sorted(map(stamp_of, film.packets(film.stream))), film.stream.time_base
+        step = Fraction(stamps[-1] - stamps[0], len(stamps) - 1) if stamps[-1] > stamps[0] else Fraction(film.step)
+    return _Clip(path, name, found, (stamps[-1] - stamps[0] + step) * base, len(stamps), float(1 / (step * base)))
 
 
 def _merged(clips: list[_Clip], output: Path, target: Target, limits: Limits, report: Report) -> Merged:
-    total, frames = sum(clip.frames for clip in clips), 0
+    total, tally = sum(clip.frames for clip in clips), Tally()
+    with_sound = bool(clips[0].probe.sound)
     with closing(ahead(_joined(clips, limits))) as coming:
         first = next(coming)
-
-        def told() -> Iterator[Shot]:
-            nonlocal frames
-            for frames, shot in enumerate(coming, 2):
-                yield shot
-                report(frames, max(frames, total))
-
+        told = tally(chain([first], coming), lambda tally: report(tally.frames, max(tally.frames, total)))
         with written(output, target.muxer, target.muxing(first.duration * first.look.time_base)) as container:
-            packets = [encode(container, target, first, told())]
-            if clips[0].probe.sound and target.sound:
+            packets = [encode(container, target, told)]
+            if with_sound and target.sound:
                 films, lengths = [(clip.path, clip.name) for clip in clips], [clip.seconds for clip in clips]
                 packets.append(JoinedSound(container, target.sound).packets(films, lengths, limits))
             for packet in heapq.merge(*packets, key=time_of):
                 container.mux(packet)
-    silent_note = f"sound left out, {target.muxer} does not take it"
-    notes = (silent_note,) if clips[0].probe.sound and not target.sound else ()
-    return Merged(max(frames, 1), float(sum(clip.seconds for clip in clips)), notes)
+    left_out = (f"sound left out, {target.muxer} does not take it",)
+    return Merged(tally.frames, tally.seconds, left_out if with_sound and not target.sound else ())
 
 
 def _joined(clips: list[_Clip], limits: Limits) -> Generator[Shot, None, None]:

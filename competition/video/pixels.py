@@ -1,8 +1,9 @@
 """Frames of films as RGB pictures and back, by the range and the matrix that they are in."""
 
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
+import cv2
 import numpy as np
 
 from competition.images import Samples
@@ -130,6 +131,15 @@ def _graph(frame: Any, scaling: str, pixel_format: str) -> Any:
 def _through(graph: Any, frame: Any) -> Any:
     graph.push(frame)
     return graph.pull()
+
+
+def resized(picture: Samples, size: tuple[int, int]) -> Samples:
+    """A picture of another width and height: by areas where it becomes smaller, else bicubic."""
+    if size == picture.shape[1::-1]:
+        return picture
+    smaller = size[0] < picture.shape[1] or size[1] < picture.shape[0]
+    made: Any = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_CUBIC)
+    return cast(Samples, made)
 
 
 class Palettes:

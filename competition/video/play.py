@@ -1,23 +1,25 @@
 """A film that every browser plays: H.264 and AAC in an MP4 that begins to play before it is loaded."""
 
 import heapq
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-import cv2
+import numpy as np
 
 from competition.errors import BadInput
-from competition.images import to_bytes
+from competition.images import Words, to_bytes
 from competition.media.films import opened
 from competition.media.limits import OWN, Limits
 from competition.media.sandbox import Report, silent
 from competition.video.companions import companions, time_of
-from competition.video.encoding import encode
+from competition.video.encoding import encode, square
 from competition.video.overlap import ahead
-from competition.video.shots import Part, Shot, shots
+from competition.video.pixels import resized
+from competition.video.shots import Part, Shot, Tally, shots
 from competition.video.targets import PREVIEW, written
 
 
@@ -41,35 +43,29 @@ def make_playable(
     `probe(path).playable` tells whether it is needed at all. `report` hears (seconds done, seconds in all). Raises
     BadInput for the film, OSError for the disk.
     """
-    frames, end = 0, Fraction(0)
+    tally = Tally()
     with opened(path, limits, name=name) as film, closing(ahead(_small(path, side, limits, name))) as coming:
         first = next(coming, None)
         if first is None:
             raise BadInput(f"{film.subject}: none of its frames can be decoded. Convert it, or fetch it again")
-
-        def told(first: Shot) -> Iterator[Shot]:
-            nonlocal frames, end
-            for frames, shot in enumerate(coming, 2):
-                end = (shot.stamp + shot.duration - first.stamp) * shot.look.time_base
-                yield shot
-                report(float(end), max(film.seconds, float(end)))
-
+        told = tally(chain([first], coming), lambda tally: report(tally.seconds, max(film.seconds, tally.seconds)))
         with written(output, PREVIEW.muxer, PREVIEW.muxing(Fraction(0))) as container:
-            packets = encode(container, PREVIEW, first, told(first))
+            packets = encode(container, PREVIEW, told)
             beside = companions(film, container, PREVIEW, only=("aac", "mp3"))
             for packet in heapq.merge(packets, beside.packets(film), key=time_of):
                 container.mux(packet)
-    return Played(max(frames, 1), float(end))
+    return Played(tally.frames, tally.seconds)
 
 
 def _small(path: Path, side: int, limits: Limits, name: str | None) -> Generator[Shot, None, None]:
     for shot in shots(path, Part(), limits, name):
-        height, width = shot.picture.shape[:2]
-        aspect = shot.look.shown_aspect()
-        shown = (width * aspect, Fraction(height)) if aspect > 1 else (Fraction(width), height / aspect)
-        shrink = min(Fraction(1), Fraction(side) / max(shown))
-        size = tuple(max(2, round(length * shrink / 2) * 2) for length in shown)
-        picture = to_bytes(shot.picture) if shot.look.bits == 16 else shot.picture
-        if size != (width, height):
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        yield shot._replace(picture=picture, look=shot.look._replace(bits=8, aspect=Fraction(1)))
+        shot = square(shot)
+        picture = to_bytes(cast(Words, shot.picture)) if shot.picture.dtype == np.uint16 else shot.picture
+        height, width = picture.shape[:2]
+        shrink = min(1, side / max(height, width))
+        size = (_even(width * shrink), _even(height * shrink))
+        yield shot._replace(picture=resized(picture, size), look=shot.look._replace(bits=8))
+
+
+def _even(length: float) -> int:
+    return max(2, round(length / 2) * 2)

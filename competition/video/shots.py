@@ -1,7 +1,7 @@
 """The frames of a film, or of a part of it, as pictures with their times."""
 
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -32,11 +32,11 @@ class Part(NamedTuple):
         """Whether nothing is left out."""
         return self.start == 0 and self.seconds is None
 
-    def stamps(self, film: Film) -> tuple[int, float]:
+    def stamps(self, film: Film) -> tuple[int, Fraction | float]:
         """The first time of the part, and the first one behind it, in the film's time base."""
-        base, origin = Fraction(film.stream.time_base), film.stream.start_time or 0
-        end = math.inf if self.seconds is None else origin + Fraction(self.start + self.seconds) / base
-        return origin + math.ceil(Fraction(self.start) / base), end
+        base, origin = Fraction(film.stream.time_base), int(film.stream.start_time or 0)
+        end = math.inf if self.seconds is None else origin + _exact(self.start + self.seconds) / base
+        return origin + math.ceil(_exact(self.start) / base), end
 
     def frames(self, film: Film) -> int:
         """How many frames it has, by the film's header."""
@@ -45,6 +45,28 @@ class Part(NamedTuple):
             return film.stream.frames or max(1, round(film.seconds * rate))
         rest = max(0.0, film.seconds - self.start)
         return max(1, round(rate * (rest if self.seconds is None else min(rest, self.seconds))))
+
+
+def _exact(seconds: float) -> Fraction:
+    """The fraction that was meant: 0.2 is none that floats can be."""
+    return Fraction(seconds).limit_denominator(1_000_000)
+
+
+class Tally:
+    """Counts shots as they pass, and how long they last together, in seconds."""
+
+    def __init__(self) -> None:
+        self.frames, self.seconds = 0, 0.0
+
+    def __call__(self, shots: Iterator[Shot], heard: Callable[["Tally"], object]) -> Iterator[Shot]:
+        """The same shots; `heard` is told after each of them is taken care of."""
+        first: int | None = None
+        for shot in shots:
+            first = shot.stamp if first is None else first
+            yield shot
+            self.frames += 1
+            self.seconds = float((shot.stamp + shot.duration - first) * shot.look.time_base)
+            heard(self)
 
 
 class Place(NamedTuple):

@@ -15,13 +15,17 @@ from competition.video.pixels import LIMITED, UNKNOWN, Look, usual_matrix
 
 
 class Target(NamedTuple):
-    """A container: FFmpeg's muxer, its encoders of pictures and of sound, and whether they keep more than 8 bits."""
+    """A container: FFmpeg's muxer, its encoders of pictures and of sound.
+
+    `deep` tells whether it keeps more than 8 bits, `shapes` whether it keeps pixels that are not square.
+    """
 
     muxer: str
     codec: str
     options: Mapping[str, str]
     sound: str
     deep: bool = True
+    shapes: bool = True
 
     def muxing(self, last: Fraction) -> dict[str, str]:
         """Options of the muxer, for a film whose last frame is shown for so many seconds."""
@@ -40,11 +44,11 @@ TARGETS = {
     ".m4v": Target("mp4", "libx264", _X264, "aac"),
     ".mov": Target("mov", "libx264", _X264, "aac"),
     ".mkv": Target("matroska", "libx264", _X264, "aac"),
-    ".webm": Target("webm", "libvpx-vp9", _VP9, "libopus"),
-    ".wmv": Target("asf", "wmv2", _WMV, "wmav2", deep=False),
-    ".gif": Target("gif", "gif", {}, "", deep=False),
+    ".webm": Target("webm", "libvpx-vp9", _VP9, "libopus", shapes=False),
+    ".wmv": Target("asf", "wmv2", _WMV, "wmav2", deep=False, shapes=False),
+    ".gif": Target("gif", "gif", {}, "", deep=False, shapes=False),
 }
-PREVIEW = Target("mp4", "libx264", {"preset": "veryfast", "crf": "23"}, "aac", deep=False)
+PREVIEW = Target("mp4", "libx264", {"preset": "veryfast", "crf": "23"}, "aac", deep=False, shapes=False)
 
 
 def target_of(output: Path) -> Target:
