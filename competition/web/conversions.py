@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from competition.errors import BadInput
-from competition.files import delete, make_folder
+from competition.files import delete, make_folder, write_atomic
 from competition.media.limits import STRANGERS, Limits
 
 Report = Callable[[float, float], None]
 Source = tuple[Path, str]
-Settings = Result = dict[str, Any]
+Settings = dict[str, Any]
+Result = dict[str, Any]
 _PREVIEW = 96  # pixels on a side of the part of a picture that a preview enlarges
 
 
@@ -158,19 +159,16 @@ def _ending(name: str) -> str:
 
 def _middle(path: Path, name: str, target: Path, limits: Limits) -> None:
     """The middle of a picture, cut out as it is."""
-    from competition.files import write_atomic
     from competition.media.pictures import encode_picture, read_picture
 
     picture = read_picture(path, limits, name)
-    height, width = picture.pixels.shape[:2]
-    top, left = max(0, (height - _PREVIEW) // 2), max(0, (width - _PREVIEW) // 2)
+    top, left = (max(0, (side - _PREVIEW) // 2) for side in picture.pixels.shape[:2])
     middle = picture.pixels[top : top + _PREVIEW, left : left + _PREVIEW]
     write_atomic(target, encode_picture(picture._replace(pixels=middle, alpha=None), "png"))
 
 
 def _other_formats(folder: Path) -> list[str]:
     """The picture as JPEG and WebP as well, as far as they hold one so large."""
-    from competition.files import write_atomic
     from competition.media.limits import OWN
     from competition.media.pictures import Format, encode_picture, read_picture
 
