@@ -149,7 +149,7 @@ def test_bytes_with_a_wrong_checksum_are_as_if_they_had_never_come(visitor, png,
     assert visitor.patch(place, png[500:], 500, **{"Upload-Checksum": "crc99 AAAA"}).status_code == 400
 
 
-@hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.tuples(st.integers(0, 3000), st.integers(-2, 2), st.booleans()), max_size=12))
 def test_any_order_of_parts_gives_the_file_or_an_error(visitor, cuts):
     """Parts of any length, at offsets that are right or wrong, twice or not: what has arrived is a prefix."""

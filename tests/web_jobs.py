@@ -1,4 +1,4 @@
-"""A worker whose conversions are quick: they write one chunk after the other, and go on at the last whole one."""
+"""The platform with quick conversions: they write one chunk after the other, and go on at the last whole one."""
 
 import sys
 import time
@@ -12,12 +12,12 @@ CHUNKS = 4
 def write_chunks(
     sources: list[tuple[Path, str]], folder: Path, settings: dict[str, Any], report: Callable[[float, float], None]
 ) -> dict[str, Any]:
-    """Stands for a film's chunks; every one that is made is noted in a journal outside the service's folder."""
+    """Stands for a film's chunks; every one that is made is noted in a journal beside the service's folder."""
     for number in range(CHUNKS):
         chunk = folder / f".work_{number}"
         if not chunk.exists():
-            time.sleep(settings["pause"])
-            with open(settings["journal"], "a") as journal:
+            time.sleep(settings.get("pause", 0.05))
+            with open(folder.parents[2] / "journal", "a") as journal:
                 journal.write(f"{folder.name} {number}\n")
             chunk.write_bytes(sources[0][0].read_bytes())
         report(number + 1, CHUNKS)
@@ -34,4 +34,5 @@ if __name__ == "__main__":
     from competition.web import __main__, conversions
 
     conversions.OPERATIONS["enlarge"] = web_jobs.write_chunks
+    __main__.WORKER = (sys.executable, __file__, "work")
     __main__.main(sys.argv[1:])

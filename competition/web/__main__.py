@@ -13,6 +13,7 @@ from competition.errors import ArgumentParser, UsageError, run_command
 from competition.web.logs import begin_logging, log
 from competition.web.settings import Settings, add_flags, environment_of, read_settings
 
+WORKER = (sys.executable, "-m", "competition.web", "work")
 _COMMANDS = ("serve", "work", "harvest")
 
 
@@ -97,8 +98,7 @@ def _workers(settings: Settings) -> Iterator[None]:
 def _keep_working(settings: Settings, end: threading.Event) -> None:
     while not end.is_set():
         # It reads its stdin and ends when that does, so it does not outlive this process.
-        command = [sys.executable, "-m", "competition.web", "work"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, env=environment_of(settings)) as process:
+        with subprocess.Popen(WORKER, stdin=subprocess.PIPE, env=environment_of(settings)) as process:
             while process.poll() is None and not end.wait(0.2):
                 pass
             if process.poll() is None:

@@ -1,5 +1,7 @@
 """What a job's process does: each is called in the limited process, so what is heavy is imported there."""
 
+import contextlib
+import dataclasses
 import mimetypes
 from collections.abc import Callable
 from fractions import Fraction
@@ -7,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from competition.errors import BadInput
-from competition.files import delete, make_folder
-from competition.media.limits import STRANGERS
-from competition.web.tables import LOOK
+from competition.files import delete, make_folder, write_atomic
+from competition.media.limits import STRANGERS, Limits
 
 Report = Callable[[float, float], None]
 Source = tuple[Path, str]
 Settings = dict[str, Any]
 Result = dict[str, Any]
-
 _PREVIEW = 96  # pixels on a side of the part of a picture that a preview enlarges
 
 
@@ -25,8 +25,8 @@ def look(sources: list[Source], folder: Path, settings: Settings) -> Result:
     from competition.media.thumbnail import thumbnail
 
     [(path, name)] = sources
-    found = probe(path, STRANGERS, name=name)
-    thumbnail(path, folder / "thumbnail.jpg", limits=STRANGERS, name=name)
+    found = probe(path, _limits(settings), name=name)
+    thumbnail(path, folder / "thumbnail.jpg", limits=_limits(settings), name=name)
     return found._asdict()
 
 
@@ -49,7 +49,7 @@ def preview(sources: list[Source], folder: Path, settings: Settings, report: Rep
         return _film(path, name, folder, settings, report, start=start, seconds=1.0)
     from competition.convert import convert
 
-    _middle(path, name, folder / "before.png")
+    _middle(path, name, folder / "before.png", _limits(settings))
     made = convert(
         folder / "before.png", folder / "result.png", **_network(settings), **_before(settings), report=report
     )
@@ -59,7 +59,7 @@ def preview(sources: list[Source], folder: Path, settings: Settings, report: Rep
 def estimate(sources: list[Source], folder: Path, settings: Settings) -> Result:
     """Seconds, bytes and size of what `enlarge` would make, measured on a small part."""
     [(path, name)] = sources
-    chosen = {**_network(settings), "limits": STRANGERS, "name": name}
+    chosen = {**_network(settings), "limits": _limits(settings), "name": name}
     if settings["media"] == "film":
         from competition.video.estimate import estimate_film
 
@@ -78,7 +78,7 @@ def cut(sources: list[Source], folder: Path, settings: Settings, report: Report)
     [(path, name)] = sources
     output = folder / f"result{_ending(name)}"
     chosen = {key: settings[key] for key in ("start", "seconds", "exact")}
-    made = cut_film(path, output, **chosen, limits=STRANGERS, name=name, report=report)
+    made = cut_film(path, output, **chosen, limits=_limits(settings), name=name, report=report)
     return _result(folder, output.name, *_playable(output), frames=made.frames, seconds=made.seconds, notes=made.notes)
 
 
@@ -89,7 +89,7 @@ def extract(sources: list[Source], folder: Path, settings: Settings, report: Rep
     [(path, name)] = sources
     output = folder / f"result.{settings['archive']}"
     every = Fraction(str(settings["every"])) if settings["every"] else None
-    made = extract_frames(path, output, every, limits=STRANGERS, name=name, report=report)
+    made = extract_frames(path, output, every, limits=_limits(settings), name=name, report=report)
     return _result(folder, output.name, frames=made.frames, width=made.width, height=made.height)
 
 
@@ -100,7 +100,7 @@ def merge(sources: list[Source], folder: Path, settings: Settings, report: Repor
     output = folder / "result.mp4"
     if settings["media"] == "film":
         paths, names = zip(*sources, strict=True)
-        made = merge_clips(paths, output, limits=STRANGERS, names=names, report=report)
+        made = merge_clips(paths, output, limits=_limits(settings), names=names, report=report)
     else:
         frames = folder / "work"
         delete(frames)  # of an earlier attempt
@@ -108,7 +108,7 @@ def merge(sources: list[Source], folder: Path, settings: Settings, report: Repor
         for number, (path, name) in enumerate(sources):
             (frames / f"{number:06}{_ending(name)}").hardlink_to(path)
         rate = Fraction(str(settings["rate"]))
-        made = merge_frames(frames, output, rate, limits=STRANGERS, report=report)
+        made = merge_frames(frames, output, rate, limits=_limits(settings), report=report)
         delete(frames)
     return _result(folder, output.name, *_playable(output), frames=made.frames, seconds=made.seconds, notes=made.notes)
 
@@ -118,23 +118,21 @@ def play(sources: list[Source], folder: Path, settings: Settings, report: Report
     from competition.video.play import make_playable
 
     [(path, name)] = sources
-    made = make_playable(path, folder / "play.mp4", limits=STRANGERS, name=name, report=report)
+    made = make_playable(path, folder / "play.mp4", limits=_limits(settings), name=name, report=report)
     return _result(folder, "play.mp4", seconds=made.seconds)
 
 
 OPERATIONS: dict[str, Callable[..., Result]] = {
     one.__name__: one for one in (look, enlarge, preview, estimate, cut, extract, merge, play)
 }
-assert LOOK in OPERATIONS
 
 
 def _film(path: Path, name: str, folder: Path, settings: Settings, report: Report, **part: Any) -> Result:
     from competition.video.enlarge import enlarge_film
 
     output = folder / f"result{_ending(name)}"
-    made = enlarge_film(path, output, **_network(settings), **part, limits=STRANGERS, name=name, report=report)
-    said = {key: value for key, value in made._asdict().items() if key in ("width", "height", "frames", "notes")}
-    return _result(folder, output.name, *_playable(output), **said, seconds=made.seconds)
+    made = enlarge_film(path, output, **_network(settings), **part, limits=_limits(settings), name=name, report=report)
+    return _result(folder, output.name, *_playable(output), frames=made.frames, seconds=made.seconds, notes=made.notes)
 
 
 def _network(settings: Settings) -> dict[str, Any]:
@@ -142,9 +140,13 @@ def _network(settings: Settings) -> dict[str, Any]:
     return {"source": settings["network"], "scale": int(settings["scale"]), "self_ensemble": ensemble}
 
 
+def _limits(settings: Settings) -> Limits:
+    return dataclasses.replace(STRANGERS, pixels=settings["pixels"])
+
+
 def _before(settings: Settings) -> dict[str, Any]:
     """What is done to a picture before the network."""
-    return {key: settings[key] for key in ("denoise", "strength", "sharpen")} | {"limits": STRANGERS}
+    return {key: settings[key] for key in ("denoise", "strength", "sharpen")} | {"limits": _limits(settings)}
 
 
 def _ending(name: str) -> str:
@@ -155,32 +157,28 @@ def _ending(name: str) -> str:
     return ending
 
 
-def _middle(path: Path, name: str, target: Path) -> None:
+def _middle(path: Path, name: str, target: Path, limits: Limits) -> None:
     """The middle of a picture, cut out as it is."""
-    from competition.files import write_atomic
     from competition.media.pictures import encode_picture, read_picture
 
-    picture = read_picture(path, STRANGERS, name)
-    height, width = picture.pixels.shape[:2]
-    top, left = max(0, (height - _PREVIEW) // 2), max(0, (width - _PREVIEW) // 2)
+    picture = read_picture(path, limits, name)
+    top, left = (max(0, (side - _PREVIEW) // 2) for side in picture.pixels.shape[:2])
     middle = picture.pixels[top : top + _PREVIEW, left : left + _PREVIEW]
     write_atomic(target, encode_picture(picture._replace(pixels=middle, alpha=None), "png"))
 
 
 def _other_formats(folder: Path) -> list[str]:
     """The picture as JPEG and WebP as well, as far as they hold one so large."""
-    from competition.files import write_atomic
     from competition.media.limits import OWN
     from competition.media.pictures import Format, encode_picture, read_picture
 
-    picture, written = read_picture(folder / "result.png", OWN), []
+    picture = read_picture(folder / "result.png", OWN)
+    written = []
     formats: dict[str, Format] = {"result.jpg": "jpeg", "result.webp": "webp"}
     for name, format in formats.items():
-        try:
+        with contextlib.suppress(BadInput):
             write_atomic(folder / name, encode_picture(picture, format))
-        except BadInput:
-            continue
-        written.append(name)
+            written.append(name)
     return written
 
 

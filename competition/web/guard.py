@@ -16,6 +16,7 @@ from competition.web.service import Service
 from competition.web.wording import plain
 
 _BODY = 1 << 20  # bytes of a request that is no upload
+_HEADERS = 1 << 14  # bytes of a request's headers
 _GUESSES = 20  # wrong passwords a minute, of everybody together
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OPEN = "/healthz"  # asked by machines that have no password
@@ -62,6 +63,8 @@ class Guard:
 
     def _refusal(self, request: Request) -> Response | None:
         """The answer to a request that goes no further, None for one that may."""
+        if sum(len(name) + len(value) for name, value in request.headers.raw) > _HEADERS:
+            return plain(431, "headers too large")
         if not self._is_ours(request.headers.get("host", "")):
             return plain(421, "wrong host")
         if request.method not in _SAFE and not _from_here(request):

@@ -50,17 +50,17 @@ def make_pair(path: Path, name: str, folder: Path, identity: str) -> tuple[int, 
 
     from competition.data.degrade import Degradation, degrade
     from competition.errors import BadInput
-    from competition.images import write_png
     from competition.media.limits import STRANGERS
-    from competition.media.pictures import read_picture
+    from competition.media.pictures import Picture, encode_picture, read_picture
 
     pixels = read_picture(path, STRANGERS, name).pixels
     height, width = (side - side % SCALE for side in pixels.shape[:2])
     if min(height, width) < _LEAST:
         raise BadInput(f"{name}: has {width}x{height} pixels, less than {_LEAST} on a side. Give a larger one")
     high = np.ascontiguousarray(pixels[:height, :width])
-    write_png(folder / "lr" / f"{identity}.png", degrade(high, Degradation(), np.random.default_rng(0), SCALE))
-    write_png(folder / "hr" / f"{identity}.png", high)
+    low = degrade(high, Degradation(), np.random.default_rng(0), SCALE)
+    for side, picture in (("lr", low), ("hr", high)):
+        write_atomic(folder / side / f"{identity}.png", encode_picture(Picture(picture, None, b"", b""), "png"))
     return width, height
 
 

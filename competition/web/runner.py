@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from competition.errors import BadInput, CompetitionError, Stopped
+from competition.errors import BadInput, CompetitionError, Stopped, as_error
 from competition.files import make_folder
 from competition.media import sandbox
 from competition.web import conversions, jobs
 from competition.web.logs import log
 from competition.web.storage import Storage, remove
-from competition.web.tables import QUICK, Job
+from competition.web.tables import LOOK, Job
 
 _BEAT = 1.0  # seconds between two signs of life without news
 Convert = Callable[..., dict[str, Any]]
@@ -32,8 +32,8 @@ class Runner:
             state = self._do(job, convert or conversions.OPERATIONS[job.operation])
         except Stopped:
             state = "released" if self.stopping() and jobs.release(self.engine, job) else "gone"
-        except CompetitionError as error:
-            state = "failed" if self._refuse(job, error) else "gone"
+        except (CompetitionError, OSError) as error:
+            state = "failed" if self._refuse(job, as_error(error)) else "gone"
         if state in ("gone", "failed") and not jobs.is_unfinished(self.engine, job.id):
             remove(self.storage.folder(job))
         log("job ends", job=job.id, operation=job.operation, state=state, seconds=round(time.monotonic() - begin, 3))
@@ -49,7 +49,7 @@ class Runner:
             stop=self._watch(job),
             sources=[(str(self.storage.content(upload.id)), upload.name) for upload in uploads],
             folder=str(folder),
-            settings=job.settings,
+            settings={**job.settings, "pixels": self.storage.settings.pixels},
         )
         return "done" if jobs.finish(self.engine, job, result) else "gone"
 
@@ -70,7 +70,7 @@ class Runner:
 
     def _bounds(self, job: Job) -> sandbox.Bounds:
         settings = self.storage.settings
-        if job.lane == QUICK:
+        if job.operation == LOOK:
             return sandbox.GLANCE
         cpu = settings.seconds * settings.threads
         room = max(self.storage.free(), 2**20)
@@ -79,8 +79,8 @@ class Runner:
     def _refuse(self, job: Job, error: CompetitionError) -> bool:
         """Note why a job failed, in words for its visitor: paths of this machine are not for them."""
         reason = " ".join(error.lines)
-        for upload in jobs.sources(self.engine, job):
-            reason = reason.replace(str(self.storage.content(upload.id)), upload.name)
-        reason = reason.replace(str(self.storage.folder(job)), "result").replace(str(self.storage.root), "…")
+        for path, name in ((self.storage.content(job.upload), "file"), (self.storage.folder(job), "result")):
+            reason = reason.replace(str(path), name)
+        reason = reason.replace(str(self.storage.root), "…")
         log("job refused", job=job.id, reason=reason, bad_input=isinstance(error, BadInput))
         return jobs.fail(self.engine, job, reason)

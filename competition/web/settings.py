@@ -53,8 +53,8 @@ class Settings(BaseModel):
     """Memory that one conversion may take."""
     seconds: int = Field(7 * 24 * 3600, ge=1)
     """Longest time that one conversion may take."""
-    pixels: int = Field(2**26, ge=1)
-    """Largest picture or frame that is taken, and largest that is made."""
+    pixels: int = Field(2**25, ge=1)
+    """Largest picture or frame that is taken."""
     days: float = Field(7, gt=0)
     """Days after which files and their results are deleted."""
     hours: float = Field(24, gt=0)

@@ -19,14 +19,16 @@ from competition.web.queues import Queue, open_queue
 from competition.web.runner import Runner
 from competition.web.settings import Settings
 from competition.web.storage import Storage, remove
-from competition.web.tables import LANES, open_database
+from competition.web.tables import LANES, LONG, QUICK, open_database
 
+_AT_ONCE = {QUICK: 2, LONG: 1}  # jobs of one worker: a preview does not keep looks waiting
 _TICK = 1.0  # seconds between two looks for jobs that nobody works at
 _SWEEP = 60.0  # seconds between two looks for files that nobody needs
 
 
 def work(settings: Settings) -> None:
     """Work until told to end; then jobs at hand go back to the queue, with whatever is finished of them kept."""
+    os.environ["OMP_NUM_THREADS"] = str(settings.threads)  # of the limited processes
     engine = open_database(settings.database_url)
     storage = Storage(settings, engine)
     scratch = storage.scratch / jobs.name_of()
@@ -34,7 +36,10 @@ def work(settings: Settings) -> None:
     tempfile.tempdir = str(scratch)  # so that nothing of ours is ever outside the data folder
     end = threading.Event()
     lanes = {lane: open_queue(settings, lane, _labour(engine, storage, lane, end)) for lane in LANES}
-    consumers = [queue.huey.create_consumer(workers=1, periodic=False, max_delay=0.5) for queue in lanes.values()]
+    consumers = [
+        queue.huey.create_consumer(workers=_AT_ONCE[lane], periodic=False, max_delay=0.5)
+        for lane, queue in lanes.items()
+    ]
     for consumer in consumers:
         consumer.start()
     _heed_signals(end)  # after Huey, which has handlers of its own

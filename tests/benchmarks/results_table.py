@@ -16,7 +16,7 @@ PAGES = [
     "README.md",
     *(
         f"docs/{name}.md"
-        for name in ("data", "flare", "inference", "studies", "test_pictures", "training", "video", "votes")
+        for name in ("data", "flare", "inference", "studies", "test_pictures", "training", "video", "votes", "web")
     ),
 ]
 
