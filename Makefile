@@ -107,7 +107,7 @@ train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes; 
 infer: $(if $(filter no,$(TRAIN)),install,train)  ## predict: validation plainly, validation and test pictures with 8-way self-ensemble
 	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/model/validation
 	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/self_ensemble/validation \
-	  --self-ensemble mean
+	  --self-ensemble mean --truth $(DATA)/train/hr
 	$(INFER) --input $(DATA)/test/lr --output $(PREDICTIONS)/self_ensemble/test --self-ensemble mean
 
 evaluate: $(if $(BENCHMARKS),install,infer)  ## per-picture table of the validation pictures, or RUN and ADD on the sets of BENCHMARKS

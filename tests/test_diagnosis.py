@@ -313,6 +313,28 @@ def test_a_run_is_judged_by_its_self_ensemble_where_there_is_one(data: Path, tmp
     assert analyse(tmp_path, data, progress=False).sources.folder == tmp_path / "predictions/self_ensemble/validation"
 
 
+@pytest.mark.parametrize(("height", "width"), [(12, 12), (12, 200), (200, 12), (64, 64)])
+@pytest.mark.parametrize("change", [0, 1, 255])
+def test_flat_and_small_pictures_are_no_exception(height: int, width: int, change: int, tmp_path: Path) -> None:
+    for number in range(3):
+        flat = np.full((height, width, 3), 100 * number, np.uint8)
+        write_png(tmp_path / "data/train/hr" / f"{number}.png", flat)
+        write_png(tmp_path / "data/train/lr" / f"{number}.png", flat[::4, ::4])
+        write_png(
+            tmp_path / "run/validation" / f"{number}.png", np.minimum(flat.astype(int) + change, 255).astype(np.uint8)
+        )
+    found = analyse(tmp_path / "run", tmp_path / "data", progress=False)
+    assert found.pictures["success"].all() and len(found.looked) == 3
+    assert found.budget["squared_error"].sum() == pytest.approx(found.pictures["mse"].mean())
+
+
+def test_a_whole_picture_of_perfect_tiles_says_nothing_of_tiles(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_png(data / "train/hr/0.png", np.random.default_rng(0).integers(0, 256, (704, 704, 3), np.uint8))
+    found = analyse(data / "train/hr", data, progress=False)
+    assert np.isinf(found.pictures["psnr"]).all() and found.concentration.empty and found.verdict.empty
+
+
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 

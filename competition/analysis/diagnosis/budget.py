@@ -37,8 +37,10 @@ BORDER = 16
 class Budget(NamedTuple):
     """The squared error of one picture and what lowers it."""
 
+    mse: float
+    """As scored, in mean squared levels per sample, as all errors here."""
     parts: Array
-    """Taken off by each of FIXES in turn, (10,): mean squared levels per sample; of sum `mse`."""
+    """Taken off by each of FIXES in turn, (10,), of sum `mse`."""
     alone: Array
     """Taken off by each fix if it alone is made, (10,)."""
     order: Order
@@ -62,7 +64,7 @@ def budget(picture: Picture, scale: int) -> Budget:
         left.append(mended.mse(truth))
     parts = [*-np.diff(left), *_remains(mended, picture, truth, scale, in_turn=True)]
     rivals = by_gain_and_offset(shown, truth)
-    return Budget(np.array(parts), np.array(alone), mended.order, mended.shift, mended.gamma, rivals)
+    return Budget(left[0], np.array(parts), np.array(alone), mended.order, mended.shift, mended.gamma, rivals)
 
 
 def _remains(mended: Mended, picture: Picture, truth: Plane, scale: int, in_turn: bool) -> list[float]:

@@ -43,7 +43,7 @@ class Case(NamedTuple):
     @property
     def whole(self) -> Array:
         """The squared error of each picture."""
-        return np.array([one.budget.parts.sum() for one in self.looks])
+        return np.array([one.budget.mse for one in self.looks])
 
     def share(self, *fixes: str) -> float:
         """Share of all squared error that fixes take off in their turns."""

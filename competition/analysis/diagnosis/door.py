@@ -86,7 +86,7 @@ def _lacks(sources: Sources, scores: Sequence[Score], found: Mapping[str, pd.Dat
     elif not sources.members:
         yield "members: none given, so no bias and variance. Name the folders that vote"
     if found["symmetries"].empty:
-        yield f"{record_path(sources.folder)}: no scores of symmetries. Predict with --self-ensemble mean --truth"
+        yield f"{record_path(sources.folder)}: no scores of the symmetries. Predict again with make infer"
 
 
 def _draw(names: Sequence[str], sample: int, seed: int) -> list[str]:

@@ -100,21 +100,23 @@ def _previous(sources: Sources, name: str) -> tuple[float, str]:
 
 
 def _closely(picture: Picture, grams: Array | None) -> Look:
-    errors, truth = errors_of(picture), picture.truth
-    scale = SCALE if picture.low is None else truth.shape[0] // picture.low.shape[0]
+    truth = picture.truth
+    # Before the errors: it needs the most memory.
+    spent = budget(picture, SCALE if picture.low is None else truth.shape[0] // picture.low.shape[0])
+    errors = errors_of(picture)
     return Look(
-        picture.name,
-        truth.shape[0],
-        truth.shape[1],
-        by_texture(errors, truth),
-        by_distance(errors),
-        by_brightness(errors, picture.shown),
-        by_channel(errors),
-        moments(picture),
-        by_tile(errors),
-        powers(errors, truth),
-        budget(picture, scale),
-        grams,
+        name=picture.name,
+        height=truth.shape[0],
+        width=truth.shape[1],
+        textures=by_texture(errors, truth),
+        border=by_distance(errors),
+        brightness=by_brightness(errors, picture.shown),
+        channels=by_channel(errors),
+        moments=moments(picture),
+        tiles=by_tile(errors),
+        powers=powers(errors, truth),
+        budget=spent,
+        grams=grams,
     )
 
 

@@ -70,7 +70,8 @@ class Sources:
     @cached_property
     def clusters(self) -> Mapping[str, int]:
         """The audit's cluster of each picture that has one."""
-        return {pair["name"]: pair["cluster"] for pair in self._audited("pairs") if pair.get("cluster") is not None}
+        numbers = {str(pair.get("name")): pair.get("cluster") for pair in self._audited("pairs")}
+        return {name: number for name, number in numbers.items() if isinstance(number, int)}
 
     @cached_property
     def cluster_kinds(self) -> Mapping[int, str]:

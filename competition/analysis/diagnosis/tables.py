@@ -112,10 +112,11 @@ def budget(looks: Sequence[Look]) -> pd.DataFrame:
     if not looks:
         return frame("budget")
     parts, alone = (np.array([getattr(one.budget, key) for one in looks]) for key in ("parts", "alone"))
-    gains = [about(column) for column in decibels(parts.sum(1), alone).T]
+    mse = np.array([one.budget.mse for one in looks])
+    gains = [about(column) for column in decibels(mse, alone).T]
     means = parts.mean(0)
     told = {key: [one[source] for one in gains] for key, source in (("gain", "mean"), ("low", "low"), ("high", "high"))}
-    return frame("budget", {"fix": FIXES, "squared_error": means, "share": ratio(means, means.sum()), **told})
+    return frame("budget", {"fix": FIXES, "squared_error": means, "share": ratio(means, mse.mean()), **told})
 
 
 def decibels(mse: Array, taken: Array) -> Array:

@@ -63,7 +63,7 @@ def _concentration(case: Case) -> Iterator[Sentence]:
     curve = case.tables["concentration"]
     tiles = sum(one.tiles.samples.size for one in case.looks)
     carried = curve.loc[(curve["tiles"] - 0.01).abs() < 1e-9, "error"]
-    if tiles >= 100 and carried.iloc[0] >= 0.05:
+    if len(carried) and tiles >= 100 and carried.iloc[0] >= 0.05:
         worst = case.tables["tiles"].iloc[0]
         yield Sentence(
             "tiles",
