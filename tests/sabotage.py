@@ -174,7 +174,7 @@ SABOTAGES = [
     Sabotage(
         "a state with values that are not finite is saved",
         STATES,
-        """    weights.require_finite({f"optimizer.{name}": tensor for name, tensor in moments.items()})
+        """    weights.require_finite({f"optimizer.{name}": tensor for name, tensor in own.items()})
 """,
         "",
         ("test_checkpoints.py",),
@@ -189,7 +189,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the optimiser's moments are not restored",
-        STATES,
+        "competition/learners.py",
         """load_state_dict({"state": state, "param_groups": groups})""",
         """load_state_dict({"state": {}, "param_groups": groups})""",
         ("test_checkpoints.py",),
@@ -197,7 +197,7 @@ SABOTAGES = [
     Sabotage(
         "the moments of an adversary's optimiser are not restored",
         STATES,
-        """        _load_moments(training.adversary, parts["moments"])
+        """        load_moments(training.adversary, parts["moments"])
 """,
         "",
         ("test_train_gan.py::test_kill_9_loses_nothing_and_ends_with_the_same_bits",),
@@ -338,6 +338,35 @@ SABOTAGES = [
         """    return Agreement(not broken, stop)
 """,
         ("test_processes.py",),
+    ),
+    # ---- networks and studies ---------------------------------------------------------------------------------------
+    Sabotage(
+        "adjustable clipping does not follow the rate",
+        "competition/clipping.py",
+        """self.most / lr""",
+        """self.most""",
+        ("test_clipping.py",),
+    ),
+    Sabotage(
+        "the rotation model does not turn its outputs back",
+        "competition/models/rotation.py",
+        """invert_symmetry(self.turned(apply_symmetry(low, name)), name)""",
+        """self.turned(apply_symmetry(low, name))""",
+        ("test_variants.py",),
+    ),
+    Sabotage(
+        "every scale sees the same places",
+        "competition/feed.py",
+        """parts.append(_cut(experiment, reduced, share, scale, number))""",
+        """parts.append(_cut(experiment, reduced, share, scale, 0))""",
+        ("test_scales.py",),
+    ),
+    Sabotage(
+        "the trial of a killed worker is given up",
+        "competition/trials.py",
+        """self._abandoned(held) or self._next(held)""",
+        """self._next(held)""",
+        ("test_study.py::test_the_trial_of_a_killed_worker_goes_on_and_those_that_had_ended_do_not",),
     ),
     # ---- pictures and weights of others -----------------------------------------------------------------------------
     Sabotage(
