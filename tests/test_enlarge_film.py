@@ -335,4 +335,4 @@ def test_memory_does_not_grow_with_length(tmp_path):
         done = subprocess.run(line, capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout.split()[-1]) / 1024)
     print(peaks)
-    assert peaks[1] < peaks[0] + 40  # MB
+    assert peaks[1] < peaks[0] + 100  # MB, where all enlarged frames together are 600 and more
