@@ -106,7 +106,7 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _as_error(error: BaseException) -> CompetitionError:
+def as_error(error: BaseException) -> CompetitionError:
     """The error a user should see for anything that was raised."""
     match error:
         case CompetitionError():
@@ -142,7 +142,7 @@ def run_command(main: Callable[[Sequence[str]], None]) -> NoReturn:
     except BaseException as raised:
         if "--debug" in arguments:
             traceback.print_exc()
-        error = _as_error(raised)
+        error = as_error(raised)
         for line in error.lines:
             # One fault is one line, whatever characters a path or a key holds.
             print("error:", line if line.isprintable() else repr(line)[1:-1], file=sys.stderr)

@@ -6,14 +6,14 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import get_args
 
 import torch
 from rich.table import Table
 from torch import Tensor
 
 from competition.data.pairs import read_names
-from competition.engine import Backend, Precision, build_engine
+from competition.engine import Backend, Precision
 from competition.ensemble import SelfEnsemble, enlarge_by
 from competition.errors import (
     ArgumentParser,
@@ -25,27 +25,19 @@ from competition.errors import (
     UsageError,
     run_command,
 )
-from competition.files import sha256, sweep_dead
+from competition.files import sweep_dead
 from competition.geometry import SYMMETRIES
 from competition.images import quantize, read_bytes, read_rgb, scan_pictures, to_bytes, to_tensor, write_png
 from competition.memory import is_exhausted, reuse_freed_memory
 from competition.metrics import MetricConfig
-from competition.networks import PLAIN, choose
+from competition.networks import PLAIN
 from competition.predictions import Record, read_record, write_record
 from competition.progress import console, progress
 from competition.provenance import commit
-from competition.tiling import Tiled
+from competition.upscaler import Upscaler, load_upscaler
 
 # How far values of a prediction may lie outside [0, 1]. Networks overshoot: mini_x4 makes 3.4 of a checkerboard.
 _FAR = 10.0
-
-
-class Upscaler(NamedTuple):
-    """A network ready to enlarge; `settings` is what its predictions depend on."""
-
-    tiled: Tiled
-    device: torch.device
-    settings: Record
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -78,26 +70,6 @@ def main(arguments: Sequence[str]) -> None:
     reuse_freed_memory()
     upscaler = load_upscaler(given.source, given.self_ensemble, given.tile, given.precision, given.backend, given.scale)
     infer(upscaler, pictures, given.input, given.output, given.truth, strict=given.strict, refused=refused)
-
-
-def load_upscaler(
-    source: str,
-    self_ensemble: SelfEnsemble = "none",
-    tile: int | None = None,
-    precision: Precision = "float32",
-    backend: Backend = "torch",
-    scale: int | None = None,
-) -> Upscaler:
-    """The network of a run folder, a weights file, a pretrained name or a plain enlarger, as `choose` finds it."""
-    settings: Record = {"source": source, "self_ensemble": self_ensemble, "tile": tile}
-    network, description, path = choose(source, scale)
-    settings |= {"precision": precision, "backend": backend, "description": description.model_dump(mode="json")}
-    if path:
-        settings |= {"weights": sha256(path)}
-    device = torch.device("cuda" if torch.cuda.is_available() and backend != "openvino" else "cpu")
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    tiled = Tiled(build_engine(network, precision, backend), network, description.model.scale, tile)
-    return Upscaler(tiled, device, settings)
 
 
 def infer(
@@ -165,12 +137,18 @@ def _renew(upscaler: Upscaler, entries: Record, path: Path, target: Path, truth:
 
 
 def _enlarge(upscaler: Upscaler, path: Path, target: Path, truth: Path | None) -> Record:
-    """Enlarge one picture; returns the seconds it took and, where the truth is given, the members' scores in dB."""
+    """Enlarge one picture; returns the seconds it took and, where the truth is given, the members' scores in dB.
+
+    Of a mean of symmetries also their spread, which needs no truth: their variance about it in squared 8-bit levels, by
+    which its squared error lies below the mean of theirs.
+    """
     picture, high = read_rgb(path), read_rgb(truth) if truth else None
     psnr: dict[str, float] = {}
+    squares: list[float] = []
 
     def look(member: str, prediction: Tensor) -> None:
         _require_usable(path, prediction)
+        squares.append(float(torch.linalg.vector_norm(prediction, dtype=torch.float64)) ** 2 / prediction.numel())
         if high is not None:
             psnr[member] = MetricConfig().psnr(to_bytes(quantize(prediction, 16)), high)
 
@@ -180,7 +158,11 @@ def _enlarge(upscaler: Upscaler, path: Path, target: Path, truth: Path | None) -
     seconds = time.monotonic() - started
     look("together", prediction)
     write_png(target, quantize(prediction, 16))
-    return {"seconds": round(seconds, 3), "psnr": psnr}
+    entry: Record = {"seconds": round(seconds, 3), "psnr": psnr}
+    if upscaler.settings["self_ensemble"] == "mean":
+        *members, mean = squares
+        entry["spread"] = round(255**2 * max(0.0, sum(members) / len(members) - mean), 4)
+    return entry
 
 
 def _require_usable(path: Path, prediction: Tensor) -> None:

@@ -387,6 +387,7 @@ COMMANDS = [
     "export",
     "curves",
     "video",
+    "convert",
     "study",
     "pretrained",
 ]
@@ -413,6 +414,8 @@ def test_every_command_explains_itself(module):
         (("export", "absent", "--output", "out"), 2, "absent: neither a file nor known weights"),
         (("benchmark", "absent", "bicubic"), 3, "absent: no folder in it holds hr and lr_bicubic_x4"),
         (("video", "frames", "absent.mp4", "out"), 3, "absent.mp4: no such file"),
+        (("video", "enlarge", "absent.mp4", "out.mp4", "--run", "bicubic"), 3, "absent.mp4: no such file"),
+        (("convert", "absent.png", "out.png", "--run", "bicubic"), 3, "absent.png: no such file"),
         (("curves", "absent"), 4, "metrics.jsonl: no such file"),
         (("study", "absent.yaml"), 2, "absent.yaml: no such file"),
     ],

@@ -17,7 +17,8 @@ from competition.experiment import Experiment
 from competition.feed import open_contest, prepare_pairs
 from competition.images import read_rgb
 from competition.infer import main as infer
-from competition.video import main, read_frames
+from competition.video.__main__ import main
+from competition.video.pairs import read_frames
 
 av = pytest.importorskip("av")
 Film = Callable[..., Path]
@@ -189,14 +190,14 @@ PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{}\n#EXT-X-ENDLIST\n
 def test_a_playlist_under_the_name_of_a_video_opens_nothing(film, tmp_path):
     clip = film("inside.mkv")
     (tmp_path / "list.mp4").write_text(PLAYLIST.format(clip))
-    with pytest.raises(BadInput, match=r"list.mp4: cannot be read as a video"):
+    with pytest.raises(BadInput, match=r"list.mp4: is text. Give "):
         frames(tmp_path / "list.mp4", tmp_path / "out")
 
 
 @pytest.mark.parametrize("content", [b"", b"no video", bytes(range(256)) * 40])
 def test_a_file_that_is_no_video_is_refused(tmp_path, content):
     (tmp_path / "clip.mp4").write_bytes(content)
-    with pytest.raises(BadInput, match=r"clip.mp4: cannot be read as a video"):
+    with pytest.raises(BadInput, match=r"clip.mp4: is (empty|text|of no known kind). Give avi"):
         frames(tmp_path / "clip.mp4", tmp_path / "out")
     with pytest.raises(BadInput, match=r"absent.mp4: no such file"):
         frames(tmp_path / "absent.mp4", tmp_path / "out")
@@ -204,8 +205,7 @@ def test_a_file_that_is_no_video_is_refused(tmp_path, content):
 
 
 def test_without_pyav_the_command_says_how_to_install_it(tmp_path):
-    script = (
-        "import sys; sys.modules['av'] = None; from competition.video import main; main(['frames', 'a.mp4', 'out'])"
-    )
+    script = "import sys; sys.modules['av'] = None; sys.argv = ['video', 'frames', 'a.mp4', 'out']; "
+    script += "import runpy; runpy.run_module('competition.video', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert "video: PyAV cannot be imported" in done.stderr and "[video]" in done.stderr

@@ -14,7 +14,10 @@ BEGIN, END = "<!-- results: written by make results -->", "<!-- end of results -
 
 PAGES = [
     "README.md",
-    *(f"docs/{name}.md" for name in ("data", "flare", "inference", "studies", "test_pictures", "training", "votes")),
+    *(
+        f"docs/{name}.md"
+        for name in ("data", "flare", "inference", "studies", "test_pictures", "training", "video", "votes", "web")
+    ),
 ]
 
 

@@ -1,23 +1,18 @@
 """Make a contest of videos: one picture every so often, its low version, and validation pictures far from training."""
 
-import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from competition.data.degrade import Degradation, degrade
-from competition.errors import ArgumentParser, BadInput, UsageError, run_command
+from competition.errors import BadInput, UsageError
 from competition.files import delete, rename, undone, write_atomic
 from competition.images import Bytes, write_png
+from competition.media.films import opened, seconds_of, stamp_of
 from competition.progress import console, progress
-
-# A playlist under a video's name would make FFmpeg open whatever it lists.
-_OPTIONS = {"format_whitelist": "mov,matroska,avi,mpegts,mpeg,flv,ogg", "protocol_whitelist": "file"}
-_UNITS = {"ms": Fraction(1, 1000), "s": Fraction(1), "min": Fraction(60)}
 
 
 class Split(NamedTuple):
@@ -37,29 +32,6 @@ class Frame(NamedTuple):
 
     seconds: Fraction
     picture: Bytes
-
-
-def main(arguments: Sequence[str]) -> None:
-    """The command line: frames CLIP … OUTPUT."""
-    parser = ArgumentParser(prog="python -m competition.video", description=__doc__ or "")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="frames")
-    text = (
-        "Write OUTPUT/train/hr, OUTPUT/train/lr, and OUTPUT/validation.txt, which names the last pictures of each clip."
-    )
-    frames = commands.add_parser("frames", description=text, help="one picture every so often, as training pairs")
-    frames.add_argument("clips", type=Path, nargs="+", metavar="clip", help="video file")
-    frames.add_argument("output", type=Path, help="folder to make")
-    frames.add_argument("--every", default="1s", help="time between two pictures: 500ms, 2min; default 1s")
-    frames.add_argument("--scale", type=int, choices=(2, 3, 4), default=4, help="default 4")
-    frames.add_argument("--held", type=float, default=0.1, help="share of each clip's time for validation, default 0.1")
-    frames.add_argument("--gap", default="5s", help="time left out before it, so that no scene is in both; default 5s")
-    given = parser.parse_args(arguments)
-    every, gap = _seconds("--every", given.every), _seconds("--gap", given.gap)
-    if not every:
-        raise UsageError("--every: 0 would take every picture again and again. Give a time, such as 1s")
-    if not 0 < given.held < 1:
-        raise UsageError(f"--held: {given.held} is no share. Give a number between 0 and 1")
-    make_contest(given.clips, given.output, every, Split(Fraction(given.held), gap), given.scale)
 
 
 def make_contest(clips: Sequence[Path], output: Path, every: Fraction, split: Split, scale: int) -> None:
@@ -120,9 +92,9 @@ def read_frames(clip: Path, every: Fraction) -> Iterator[Frame]:
     Raises BadInput where the file is no video that can be read, UsageError without PyAV.
     """
     first, due = None, Fraction(0)
-    with _opened(clip) as (container, stream):
-        for frame in container.decode(stream):
-            time = _time(clip, frame)
+    with opened(clip) as film:
+        for frame in film.frames():
+            time = seconds_of(frame)
             first = time if first is None else first
             if time - first >= due:
                 due = ((time - first) // every + 1) * every
@@ -131,46 +103,6 @@ def read_frames(clip: Path, every: Fraction) -> Iterator[Frame]:
 
 def _length(clip: Path) -> Fraction:
     """Seconds from the first picture to the last, without decoding one."""
-    with _opened(clip) as (container, stream):
-        times = [_time(clip, packet) for packet in container.demux(stream) if packet.size]
-    return max(times) - min(times)
-
-
-def _time(clip: Path, part: Any) -> Fraction:
-    """When a frame is shown, or a packet; of old containers the latter is only known to be decoded then."""
-    stamp = part.dts if part.pts is None else part.pts
-    if stamp is None:
-        raise BadInput(f"{clip}: has pictures without a time. Remux it: ffmpeg -i {clip.name} -c copy new.mp4")
-    return Fraction(stamp * part.time_base)
-
-
-@contextmanager
-def _opened(clip: Path) -> Iterator[tuple[Any, Any]]:
-    """A video and its first stream of pictures."""
-    try:
-        import av
-    except ImportError as error:
-        mend = "Install it: pip install -c constraints.txt -e '.[video]'"
-        raise UsageError(f"video: PyAV cannot be imported ({error}). {mend}") from error
-    if not clip.is_file():
-        raise BadInput(f"{clip}: no such file. Give a video")
-    try:
-        with av.open(str(clip), container_options=_OPTIONS) as container:
-            if not container.streams.video:
-                raise BadInput(f"{clip}: holds no pictures. Give a video")
-            container.streams.video[0].thread_type = "AUTO"
-            yield container, container.streams.video[0]
-    except av.error.FFmpegError as error:
-        cause = f"cannot be read as a video ({error.strerror})"
-        raise BadInput(f"{clip}: {cause}. Give MP4, Matroska, AVI or MPEG, or convert it") from error
-
-
-def _seconds(option: str, text: str) -> Fraction:
-    parsed = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|min)", text)
-    if not parsed:
-        raise UsageError(f"{option}: {text} is no length of time. Write 500ms, 1s or 2min")
-    return Fraction(parsed[1]) * _UNITS[parsed[2]]
-
-
-if __name__ == "__main__":
-    run_command(main)
+    with opened(clip) as film:
+        stamps = list(map(stamp_of, film.packets(film.stream)))
+        return Fraction((max(stamps) - min(stamps)) * film.stream.time_base)

@@ -1,0 +1,105 @@
+"""The containers that films are written to: by which encoders, in which pixel formats, whole or not at all."""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from competition.errors import UsageError
+from competition.files import make_folder, named, on_disk, rename, sweep_dead, sync_folder, undone
+from competition.media.films import library
+from competition.video.pixels import LIMITED, UNKNOWN, Look, usual_matrix
+
+
+class Target(NamedTuple):
+    """A container: FFmpeg's muxer, its encoders of pictures and of sound.
+
+    `deep` tells whether it keeps more than 8 bits, `shapes` whether it keeps pixels that are not square.
+    """
+
+    muxer: str
+    codec: str
+    options: Mapping[str, str]
+    sound: str
+    deep: bool = True
+    shapes: bool = True
+
+    def muxing(self, last: Fraction) -> dict[str, str]:
+        """Options of the muxer, for a film whose last frame is shown for so many seconds."""
+        if self.muxer == "gif":
+            return {"final_delay": str(round(last * 100))}
+        return {"movflags": "+faststart"} if self.muxer in ("mp4", "mov") else {}
+
+
+# Without frames that refer to later ones, so that chunks can be put one behind the other as they are.
+_X264 = {"preset": "veryfast", "crf": "16", "bf": "0"}
+_VP9 = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1", "lag-in-frames": "0"}
+_WMV = {"flags": "+qscale", "global_quality": str(2 * 118)}  # a fixed quantiser of 2, in FFmpeg's unit
+_LOSSLESS = {"level": "3", "slices": "4"}
+TARGETS = {
+    ".mp4": Target("mp4", "libx264", _X264, "aac"),
+    ".m4v": Target("mp4", "libx264", _X264, "aac"),
+    ".mov": Target("mov", "libx264", _X264, "aac"),
+    ".mkv": Target("matroska", "libx264", _X264, "aac"),
+    ".webm": Target("webm", "libvpx-vp9", _VP9, "libopus", shapes=False),
+    ".wmv": Target("asf", "wmv2", _WMV, "wmav2", deep=False, shapes=False),
+    ".gif": Target("gif", "gif", {}, "", deep=False, shapes=False),
+}
+PREVIEW = Target("mp4", "libx264", {"preset": "veryfast", "crf": "23"}, "aac", deep=False, shapes=False)
+
+
+def target_of(output: Path) -> Target:
+    """The container that a file's ending means; raises UsageError for others."""
+    target = TARGETS.get(output.suffix.lower())
+    if target is None:
+        raise UsageError(f"{output}: its ending names no container. Choose {' '.join(TARGETS)}")
+    return target
+
+
+def lasting(target: Target) -> Target:
+    """How chunks for a container are kept until all are there: as they are, or lossless where that is a GIF."""
+    return target._replace(codec="ffv1", options=_LOSSLESS) if target.muxer == "gif" else target
+
+
+def stored_look(target: Target, look: Look, height: int) -> Look:
+    """The colours that a container can tell of: WMV tells nothing, so what players take for granted at that size."""
+    if target.muxer != "asf":
+        return look
+    return look._replace(matrix=usual_matrix(height), range=LIMITED, primaries=UNKNOWN, transfer=UNKNOWN)
+
+
+def pixel_format(target: Target, look: Look, width: int, height: int) -> str:
+    """4:2:0, which at twice the size and more still has all the colour that was there; whole where a side is odd."""
+    if target.muxer == "gif":
+        return "bgr0"
+    if not target.deep:
+        return "yuv420p"
+    sampling = "444" if width % 2 or height % 2 else "420"
+    return f"yuv{sampling}p10le" if look.bits == 16 else f"yuv{sampling}p"
+
+
+@contextmanager
+def written(output: Path, muxer: str, options: Mapping[str, str] | None = None) -> Iterator[Any]:
+    """An open container whose file appears under its name once the block is through, whole.
+
+    Raises OSError that names `output` when the disk refuses.
+    """
+    make_folder(output.parent)
+    sweep_dead(output.parent)
+    temporary = output.with_name(f".tmp_{os.getpid()}_{threading.get_ident()}")
+    with named(output), undone(temporary):
+        container = library().open(str(temporary), "w", format=muxer, container_options=dict(options or {}))
+        try:
+            yield container
+            container.close()
+        except BaseException:
+            with suppress(Exception):
+                container.close()
+            raise
+        with open(temporary, "rb") as file:
+            on_disk("fsync", temporary, os.fsync, file.fileno())
+        rename(temporary, output)
+        sync_folder(output.parent)

@@ -1,0 +1,1 @@
+"""The platform: a page where people add pictures and videos and get larger ones back."""

@@ -1,0 +1,112 @@
+"""The platform's command: `serve` the page with its workers, or `work` as one more worker."""
+
+import contextlib
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+
+from competition.errors import ArgumentParser, UsageError, run_command
+from competition.web.logs import begin_logging, log
+from competition.web.settings import Settings, add_flags, environment_of, read_settings
+
+WORKER = (sys.executable, "-m", "competition.web", "work")
+_COMMANDS = ("serve", "work", "harvest")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """The command line: serve, work or harvest, with the settings as flags."""
+    parser = ArgumentParser(
+        prog="python -m competition.web",
+        description=__doc__ or "",
+        epilog="each setting can be COMPETITION_WEB_NAME in the environment, too; the password only there",
+    )
+    parser.add_argument("command", choices=_COMMANDS)
+    add_flags(parser)
+    given = parser.parse_args(arguments)
+    settings = read_settings(given)
+    begin_logging()
+    {"serve": serve, "work": work, "harvest": harvest}[given.command](settings)
+
+
+def serve(settings: Settings) -> None:
+    """The page, and beside it the workers of the settings, which are started again when they die."""
+    import uvicorn
+
+    from competition.web.app import create_app
+    from competition.web.protocol import Protocol
+
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        http=Protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        limit_concurrency=1000,
+        timeout_graceful_shutdown=3,
+        h11_max_incomplete_event_size=16384,
+    )
+    with _listening(settings) as connection, _workers(settings):
+        address = f"{settings.host}:{connection.getsockname()[1]}"
+        log("serving", page=f"http://{address}/")
+        uvicorn.Server(config).run(sockets=[connection])
+
+
+def work(settings: Settings) -> None:
+    """One worker process."""
+    from competition.web.worker import work
+
+    work(settings)
+
+
+def harvest(settings: Settings) -> None:
+    """Training pairs of the pictures that their owners gave for learning."""
+    from competition.web.harvest import harvest
+
+    harvest(settings)
+
+
+def _listening(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        cause = f"{settings.port} on {settings.host} cannot be listened on ({error.strerror})"
+        raise UsageError(f"port: {cause}. Choose another --port") from error
+
+
+@contextlib.contextmanager
+def _workers(settings: Settings) -> Iterator[None]:
+    """Worker processes that end with this one, however it ends, and are started again while it lives."""
+    end = threading.Event()
+    threads = [threading.Thread(target=_keep_working, args=(settings, end)) for _ in range(settings.workers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        for thread in threads:
+            thread.join()
+
+
+def _keep_working(settings: Settings, end: threading.Event) -> None:
+    while not end.is_set():
+        # It reads its stdin and ends when that does, so it does not outlive this process.
+        with subprocess.Popen(WORKER, stdin=subprocess.PIPE, env=environment_of(settings)) as process:
+            while process.poll() is None and not end.wait(0.2):
+                pass
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        if not end.is_set():
+            log("worker died", logging.ERROR, status=process.returncode)
+            end.wait(1.0)
+
+
+if __name__ == "__main__":
+    run_command(main)

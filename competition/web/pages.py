@@ -1,0 +1,165 @@
+"""Pages and what they are made of: the list of files, its changes as events, downloads, figures."""
+
+import asyncio
+import mimetypes
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+
+from competition.web.rows import one_row, render, rows
+from competition.web.service import Owner, Service, TheService
+from competition.web.tables import DONE, READY, UPLOADING, Job, Upload
+from competition.web.uploads import Refused
+from competition.web.wording import LANGUAGES, language_of, words_of
+
+router = APIRouter(tags=["pages"])
+_LOOK = 0.7  # seconds between two looks at the table for a page that is open
+_ALIVE = 15  # looks without news after which a comment shows that the line stands
+_TYPES = {"Matroska": "video/x-matroska", "WMV": "video/x-ms-wmv", "MP4": "video/mp4", "BMP": "image/bmp"}
+_SEALED = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "Cache-Control": "private, no-cache",
+}
+
+
+@router.get("/", response_class=HTMLResponse)
+def index(request: Request, service: TheService) -> Response:
+    """The page; a new visitor gets a cookie."""
+    response = HTMLResponse()
+    owner = service.owners.recognise(request)
+    if owner is None:
+        owner = service.owners.welcome(response, secure=request.url.scheme == "https")
+    for upload, _ in service.listing(owner):
+        service.settle(upload)
+    language, token, days = language_of(request), service.owners.token(owner), f"{service.settings.days:g}"
+    body = rows(service, owner, language)
+    response.body = render("page.html", language, rows=body, token=token, days=days, words=words_of(language)).encode()
+    response.headers["content-length"] = str(len(response.body))
+    return response
+
+
+@router.get("/language/{chosen}")
+def language(chosen: str) -> Response:
+    """Keep a language in a cookie and go back to the page."""
+    response = RedirectResponse("/", 303)
+    if chosen in LANGUAGES:
+        response.set_cookie("language", chosen, 365 * 86400, httponly=True, samesite="strict")
+    return response
+
+
+@router.get("/api/session")
+def session(request: Request, service: TheService) -> Response:
+    """The token of this visitor for X-Token; a new one gets a cookie. For programs; pages hold their token."""
+    response = JSONResponse({})
+    owner = service.owners.recognise(request)
+    if owner is None:
+        owner = service.owners.welcome(response, secure=request.url.scheme == "https")
+    response.body = response.render({"token": service.owners.token(owner)})
+    response.headers["content-length"] = str(len(response.body))
+    return response
+
+
+@router.get("/api/files")
+def files(owner: Owner, service: TheService) -> list[dict[str, object]]:
+    """The visitor's uploads with their jobs."""
+    return [
+        {
+            **{key: getattr(upload, key) for key in ("id", "name", "size", "state", "reason", "consent", "info")},
+            "arrived": service.storage.arrived(upload.id),
+            "jobs": [
+                {key: getattr(job, key) for key in ("id", "operation", "state", "reason", "progress", "result")}
+                for job in jobs
+            ],
+        }
+        for upload, jobs in service.listing(owner)
+    ]
+
+
+@router.get("/rows/{identity}", response_class=HTMLResponse)
+def row(identity: str, request: Request, owner: Owner, service: TheService) -> Response:
+    """The row of one upload."""
+    return one_row(request, service, service.uploads.find(owner, identity), 200)
+
+
+@router.get("/events")
+async def events(request: Request, owner: Owner, service: TheService) -> Response:
+    """Rows as they change, as server-sent events."""
+    stream = _changes(request, service, owner, language_of(request))
+    return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+@router.get("/uploads/{identity}/thumbnail")
+def thumbnail(identity: str, owner: Owner, service: TheService) -> Response:
+    """A small JPEG of an upload."""
+    service.uploads.find(owner, identity)
+    return _file(service.storage.upload(identity) / "thumbnail.jpg", "image/jpeg")
+
+
+@router.get("/uploads/{identity}/content")
+def content(identity: str, owner: Owner, service: TheService) -> Response:
+    """An upload as it came, to be played or shown in place; only once it was found to be a picture or a film."""
+    upload = service.uploads.find(owner, identity)
+    if upload.state != READY:
+        raise Refused(409, "not ready")
+    kind = str(upload.info["kind"])
+    return _file(service.storage.content(identity), _TYPES.get(kind, f"image/{kind.lower()}"))
+
+
+@router.get("/jobs/{identity}/{name}")
+def result(identity: str, name: str, owner: Owner, service: TheService, show: bool = False) -> Response:
+    """A file that a job has made: to be kept, or with `show` in place."""
+    job = service.job(owner, identity)
+    if job.state != DONE or name not in [file["name"] for file in job.result.get("files", [])]:
+        raise Refused(404, "not found")
+    upload = service.uploads.find(owner, job.upload)
+    called = None if show else f"{Path(upload.name).stem}_{job.operation}{Path(name).suffix}"
+    return _file(service.storage.job(identity) / name, mimetypes.guess_type(name)[0], called)
+
+
+def _file(path: Path, media_type: str | None, called: str | None = None) -> Response:
+    """A file that runs nothing, whatever is inside: offered for keeping where it is `called` something."""
+    if not path.is_file():
+        raise Refused(404, "not found")
+    return FileResponse(path, media_type=media_type or "application/octet-stream", filename=called, headers=_SEALED)
+
+
+async def _changes(request: Request, service: Service, owner: str, language: str) -> AsyncIterator[str]:
+    """The whole list whenever a file comes or goes, else each row that has changed; until the page is closed."""
+    known: dict[str, object] = {"none": None}  # so that the first look sends all: a page may have missed something
+    looks = 0
+    yield "retry: 1000\n\n"
+    while not await request.is_disconnected() and not request.app.state.closing.is_set():
+        await asyncio.sleep(_LOOK)
+        looks += 1
+        state = await run_in_threadpool(_state, service, owner)
+        if state.keys() != known.keys():
+            inside = await run_in_threadpool(rows, service, owner, language)
+            yield _event(f'<ul id="files" hx-swap-oob="innerMorph">{inside}</ul>')
+        else:
+            for identity in [identity for identity, seen in state.items() if known[identity] != seen]:
+                yield _event(await run_in_threadpool(rows, service, owner, language, identity, True))
+        if state == known and looks % _ALIVE == 0:
+            yield ": still there\n\n"
+        known = state
+
+
+def _event(html: str) -> str:
+    return "".join(f"data: {line}\n" for line in html.splitlines() if line.strip()) + "\n"
+
+
+def _state(service: Service, owner: str) -> dict[str, object]:
+    """What a change of a row shows in: by upload, when it and its jobs changed, and how many these are."""
+    with Session(service.engine) as session:
+        uploads = session.execute(select(Upload.id, Upload.changed, Upload.state).where(Upload.owner == owner)).all()
+        made = session.execute(select(Job.upload, Job.id, Job.changed).where(Job.owner == owner)).all()
+    seen: dict[str, list[object]] = {
+        identity: [None if state == UPLOADING else changed] for identity, changed, state in uploads
+    }
+    for upload, job, changed in made:
+        seen.get(upload, []).append((job, changed))
+    return {identity: tuple(sorted(parts, key=str)) for identity, parts in seen.items()}

@@ -1,0 +1,86 @@
+"""Running one job: a limited process does it, a worker watches, tells the table and heeds it."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine
+
+from competition.errors import BadInput, CompetitionError, Stopped, as_error
+from competition.files import make_folder
+from competition.media import sandbox
+from competition.web import conversions, jobs
+from competition.web.logs import log
+from competition.web.storage import Storage, remove
+from competition.web.tables import LOOK, Job
+
+_BEAT = 1.0  # seconds between two signs of life without news
+Convert = Callable[..., dict[str, Any]]
+
+
+class Runner:
+    """Runs jobs one at a time; once `stopping` says True the job at hand goes back to the queue."""
+
+    def __init__(self, engine: Engine, storage: Storage, stopping: Callable[[], bool]) -> None:
+        self.engine, self.storage, self.stopping = engine, storage, stopping
+
+    def run(self, job: Job, convert: Convert | None = None) -> None:
+        """Do a claimed job to its end in the table; besides its result nothing stays on disk."""
+        begin = time.monotonic()
+        log("job begins", job=job.id, operation=job.operation, attempt=job.attempt)
+        try:
+            state = self._do(job, convert or conversions.OPERATIONS[job.operation])
+        except Stopped:
+            state = "released" if self.stopping() and jobs.release(self.engine, job) else "gone"
+        except (CompetitionError, OSError) as error:
+            state = "failed" if self._refuse(job, as_error(error)) else "gone"
+        if state in ("gone", "failed") and not jobs.is_unfinished(self.engine, job.id):
+            remove(self.storage.folder(job))
+        log("job ends", job=job.id, operation=job.operation, state=state, seconds=round(time.monotonic() - begin, 3))
+
+    def _do(self, job: Job, convert: Convert) -> str:
+        folder = self.storage.folder(job)
+        make_folder(folder)
+        uploads = jobs.sources(self.engine, job)
+        result = sandbox.run(
+            convert,
+            bounds=self._bounds(job),
+            report_to=lambda done, total: jobs.beat(self.engine, job, done / total if total > 0 else None),
+            stop=self._watch(job),
+            sources=[(str(self.storage.content(upload.id)), upload.name) for upload in uploads],
+            folder=str(folder),
+            settings={**job.settings, "pixels": self.storage.settings.pixels},
+        )
+        return "done" if jobs.finish(self.engine, job, result) else "gone"
+
+    def _watch(self, job: Job) -> Callable[[], bool]:
+        """Whether to stop: asked five times a second, gives a sign of life now and then."""
+        beaten = 0.0
+
+        def stop() -> bool:
+            nonlocal beaten
+            if self.stopping():
+                return True
+            if time.monotonic() - beaten < _BEAT:
+                return not jobs.is_mine(self.engine, job)
+            beaten = time.monotonic()
+            return not jobs.beat(self.engine, job)
+
+        return stop
+
+    def _bounds(self, job: Job) -> sandbox.Bounds:
+        settings = self.storage.settings
+        if job.operation == LOOK:
+            return sandbox.GLANCE
+        cpu = settings.seconds * settings.threads
+        room = max(self.storage.free(), 2**20)
+        return sandbox.Bounds(int(settings.memory), cpu, settings.seconds, room, 256)
+
+    def _refuse(self, job: Job, error: CompetitionError) -> bool:
+        """Note why a job failed, in words for its visitor: paths of this machine are not for them."""
+        reason = " ".join(error.lines)
+        for path, name in ((self.storage.content(job.upload), "file"), (self.storage.folder(job), "result")):
+            reason = reason.replace(str(path), name)
+        reason = reason.replace(str(self.storage.root), "…")
+        log("job refused", job=job.id, reason=reason, bad_input=isinstance(error, BadInput))
+        return jobs.fail(self.engine, job, reason)

@@ -1,0 +1,126 @@
+"""The data folder: where the bytes of uploads and jobs lie, how much there is, and what belongs to nobody."""
+
+import shutil
+import time
+from pathlib import Path
+
+from sqlalchemy import Engine, delete, func, or_, select
+from sqlalchemy.orm import Session
+
+from competition.files import delete as delete_files
+from competition.files import make_folder
+from competition.web.settings import Settings
+from competition.web.tables import CANCELLED, FAILED, LOOK, UPLOADING, Job, Upload
+
+_GRACE = 60.0  # seconds that a folder without a row may be one that is just being made
+
+
+class Storage:
+    """Folders `uploads/ID` and `jobs/ID` below the data folder; every ID is one of ours, never a visitor's word."""
+
+    def __init__(self, settings: Settings, engine: Engine) -> None:
+        self.settings, self.engine = settings, engine
+        self.root = settings.data.resolve()
+        self.harvest = self.root / "harvest"
+        self.scratch = self.root / "state" / "scratch"
+        for name in ("uploads", "jobs", "state"):
+            make_folder(self.root / name)
+
+    def upload(self, identity: str) -> Path:
+        """The folder of an upload; its bytes are in `content`."""
+        return self.root / "uploads" / identity
+
+    def content(self, identity: str) -> Path:
+        return self.upload(identity) / "content"
+
+    def job(self, identity: str) -> Path:
+        """The folder of a job: its results, and until then whatever is half-made."""
+        return self.root / "jobs" / identity
+
+    def folder(self, job: Job) -> Path:
+        """Where a job writes: a look at an upload beside the upload, every other one into a folder of its own."""
+        return self.upload(job.upload) if job.operation == LOOK else self.job(job.id)
+
+    def free(self) -> int:
+        """Bytes that may still be written, less those that stay in reserve."""
+        return shutil.disk_usage(self.root).free - self.settings.reserve
+
+    def used(self, owner: str) -> int:
+        """Bytes of an owner: uploads as promised, results as they are."""
+        with Session(self.engine) as session:
+            promised = session.scalar(select(func.sum(Upload.size)).where(Upload.owner == owner)) or 0
+            results = session.scalars(select(Job.result).where(Job.owner == owner, Job.state == "done"))
+            return int(promised) + sum(int(result.get("bytes", 0)) for result in results)
+
+    def promised(self) -> int:
+        """Bytes that unfinished uploads of everybody have still to bring."""
+        with Session(self.engine) as session:
+            rows = session.execute(select(Upload.id, Upload.size).where(Upload.state == UPLOADING)).all()
+        return sum(size - self.arrived(identity) for identity, size in rows)
+
+    def arrived(self, identity: str) -> int:
+        """Bytes of an upload that are on disk."""
+        try:
+            return self.content(identity).stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def forget_upload(self, identity: str) -> None:
+        """Delete an upload, its jobs and all their files: rows first, so that whatever is left has no row."""
+        with Session(self.engine) as session, session.begin():
+            jobs = session.scalars(select(Job.id).where(Job.upload == identity)).all()
+            session.execute(delete(Job).where(Job.upload == identity))
+            session.execute(delete(Upload).where(Upload.id == identity))
+        for job in jobs:
+            remove(self.job(job))
+        remove(self.upload(identity))
+
+    def forget_job(self, identity: str) -> None:
+        """Delete a job and its files."""
+        with Session(self.engine) as session, session.begin():
+            session.execute(delete(Job).where(Job.id == identity))
+        remove(self.job(identity))
+
+    def expire(self) -> int:
+        """Delete uploads that never came to an end and what is older than the days of the settings; how many."""
+        now = time.time()
+        unfinished = (Upload.state == UPLOADING) & (Upload.changed < now - 3600 * self.settings.hours)
+        old = Upload.consent.is_(False) & (Upload.changed < now - 86400 * self.settings.days)
+        with Session(self.engine) as session:
+            expired = session.scalars(select(Upload.id).where(or_(unfinished, old))).all()
+        for identity in expired:
+            self.forget_upload(identity)
+        return len(expired)
+
+    def sweep(self) -> int:
+        """Delete folders that no row knows, or only one of a job that failed or was cancelled; how many."""
+        known: dict[str, set[str]] = {}
+        with Session(self.engine) as session:
+            known["uploads"] = set(session.scalars(select(Upload.id)))
+            states = {identity: state for identity, state in session.execute(select(Job.id, Job.state))}  # noqa: C416
+        known["jobs"] = {identity for identity, state in states.items() if state not in (FAILED, CANCELLED)}
+        doomed = [
+            folder
+            for name, identities in known.items()
+            for folder in (self.root / name).iterdir()
+            if folder.name not in identities and _age(folder) > _GRACE
+        ]
+        for folder in doomed:
+            remove(folder)
+        return len(doomed)
+
+
+def remove(path: Path) -> None:
+    """Delete a file or folder, in which a process may still be writing."""
+    for _ in range(3):
+        try:
+            return delete_files(path)
+        except (FileNotFoundError, OSError):
+            time.sleep(0.02)
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

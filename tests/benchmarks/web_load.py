@@ -1,0 +1,103 @@
+"""The platform under load: python web_load.py [SECONDS]. Uploads, pages and two conversions at a time, then a table.
+
+A page process with one worker; memory is the page process's, from a tenth of the time on to the end.
+"""
+
+import base64
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import psutil
+from measure import ROOT, keep
+
+from competition.images import encode_png
+
+_VISITORS = 4
+
+
+def main(seconds: float) -> None:
+    """Load a server of our own, and keep what was measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        process, page = _serve(Path(folder))
+        taken: dict[str, list[float]] = {}
+        end = time.monotonic() + seconds
+        threads = [threading.Thread(target=_visit, args=(page, end, taken)) for _ in range(_VISITORS)]
+        for thread in threads:
+            thread.start()
+        time.sleep(seconds / 10)
+        early = psutil.Process(process.pid).memory_info().rss
+        for thread in threads:
+            thread.join()
+        late = psutil.Process(process.pid).memory_info().rss
+        process.terminate()
+        process.wait(60)
+    rows = [_row(what, times) for what, times in taken.items()]
+    for row in rows:
+        print(*row)
+    growth = f"{100 * (late / early - 1):+.1f} % of {early / 2**20:.0f} MiB"
+    print("memory", growth, "load", os.getloadavg())
+    title = f"The platform for {seconds:.0f} s with {_VISITORS} visitors, memory {growth}"
+    columns = ["request", "number", "median [ms]", "p99 [ms]"]
+    keep("web_load", title, f"python tests/benchmarks/web_load.py {seconds:.0f}", columns, rows, "docs/web.md")
+
+
+def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    flags = ["--port", "0", "--data", folder / "data", "--networks", ROOT]
+    with open(folder / "logs", "wb") as logs:
+        process = subprocess.Popen([sys.executable, "-m", "competition.web", "serve", *map(str, flags)], stderr=logs)
+    while not (found := re.search(r'"page": "([^"]+)"', (folder / "logs").read_text())):
+        time.sleep(0.1)
+    return process, found[1]
+
+
+def _visit(page: str, end: float, taken: dict[str, list[float]]) -> None:
+    """One visitor: adds a picture, converts it, looks at the pages, deletes it, and begins again."""
+    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
+    content = encode_png(pixels)
+    with httpx2.Client(base_url=page, timeout=60) as http:
+
+        def ask(what: str, method: str, path: str, **more: object) -> httpx2.Response:
+            begin = time.monotonic()
+            answer = http.request(method, path, **more)  # type: ignore[arg-type]
+            taken.setdefault(what, []).append(time.monotonic() - begin)
+            assert answer.status_code < 400, (method, path, answer.text)
+            return answer
+
+        ask("page", "GET", "/")
+        headers = {"X-Token": ask("session", "GET", "/api/session").json()["token"], "Tus-Resumable": "1.0.0"}
+        while time.monotonic() < end:
+            name = base64.b64encode(b"a.png").decode()
+            said = {"Upload-Length": str(len(content)), "Upload-Metadata": f"filename {name}"}
+            place = ask("upload begun", "POST", "/files", headers={**headers, **said}).headers["location"]
+            part = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+            ask("upload of 200 kB", "PATCH", place, headers={**headers, **part}, content=content)
+            identity = place.rpartition("/")[2]
+            asked = False
+            while time.monotonic() < end:
+                ask("page", "GET", "/")
+                [found] = ask("status", "GET", "/api/files").json()
+                if found["state"] == "ready" and not asked:
+                    options = {"network": "bicubic", "scale": "2"}
+                    ask("start", "POST", f"/uploads/{identity}/enlarge", headers=headers, data=options)
+                    asked = True
+                elif asked and found["jobs"][0]["state"] == "done":
+                    break
+                time.sleep(0.1)
+            ask("delete", "DELETE", f"/uploads/{identity}", headers=headers)
+
+
+def _row(what: str, times: list[float]) -> list[str]:
+    median, late = (1000 * float(np.quantile(times, share)) for share in (0.5, 0.99))
+    return [what, str(len(times)), f"{median:.0f}", f"{late:.0f}"]
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 300)

@@ -1,0 +1,498 @@
+"""The platform as its visitors and operators meet it, in one process: settings, uploads, jobs, pages, learning."""
+
+import base64
+import hashlib
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from argparse import Namespace
+from typing import get_args
+
+import drawn
+import pytest
+
+pytest.importorskip("fastapi")
+
+import web_client
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+from web_client import TUS, Visitor
+
+from competition.data.pairs import find_pairs
+from competition.errors import UsageError
+from competition.images import encode_png, read_rgb
+from competition.models import AnyScaleConfig
+from competition.networks import PLAIN
+from competition.web import choices, jobs, wording
+from competition.web.harvest import harvest
+from competition.web.pages import _changes
+from competition.web.settings import Settings, read_settings
+from competition.web.tables import CANCELLED, DONE, FAILED, LONG, QUEUED, RUNNING, UPLOADING, Job, Upload
+
+
+@pytest.fixture
+def app(tmp_path):
+    return web_client.open_platform(tmp_path / "data")
+
+
+@pytest.fixture
+def visitor(app):
+    return Visitor(app)
+
+
+@pytest.fixture(scope="module")
+def png():
+    return encode_png(drawn.texture(1, 72, 96))
+
+
+# ---- settings -------------------------------------------------------------------------------------------------------
+
+
+def test_flags_go_before_the_environment_and_that_before_the_defaults():
+    environment = {"COMPETITION_WEB_PORT": "9000", "COMPETITION_WEB_QUOTA": "2GB", "COMPETITION_WEB_HOST": ""}
+    settings = read_settings(Namespace(port="9001"), environment)
+    assert (settings.port, settings.quota, settings.host) == (9001, 2 * 10**9, "127.0.0.1")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
+def test_a_public_address_needs_a_password(host):
+    with pytest.raises(UsageError, match=r"no password is set\. Set COMPETITION_WEB_PASSWORD"):
+        read_settings(Namespace(host=host), {})
+    assert read_settings(Namespace(host=host), {"COMPETITION_WEB_PASSWORD": "x"}).host == host
+
+
+def test_wrong_settings_are_named_and_end_with_status_2(tmp_path):
+    line = [sys.executable, "-m", "competition.web", "serve", "--port", "99999", "--quota", "many", "--data", tmp_path]
+    done = subprocess.run([*map(str, line)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "error: port: " in done.stderr and "Change --quota or COMPETITION_WEB_QUOTA" in done.stderr
+
+
+def test_a_port_that_is_taken_is_named(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = [sys.executable, "-m", "competition.web", "serve", "--port", port, "--workers", "0", "--data", tmp_path]
+        done = subprocess.run([*map(str, line)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and f"error: port: {port} on 127.0.0.1 cannot be listened on" in done.stderr
+
+
+def test_choices_are_those_of_the_networks():
+    assert set(choices.PLAIN) == set(PLAIN)
+    assert set(choices.ANY_SCALE) == {config.model_fields["name"].default for config in get_args(AnyScaleConfig)}
+    found = choices.networks(web_client.ROOT)
+    assert found["mini_x4"].scales == (4,) and found["bicubic"] == choices.Network("bicubic", (2, 3, 4))
+
+
+# ---- uploads --------------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_that_was_cut_off_goes_on_where_it_was(visitor, png):
+    place = visitor.create("a.png", len(png)).headers["location"]
+    assert visitor.patch(place, png[:1000], 0).headers["upload-offset"] == "1000"
+    assert visitor.head(place).headers["upload-offset"] == "1000"
+    assert visitor.files()[0]["state"] == "uploading"
+    assert visitor.patch(place, png[1000:], 1000).headers["upload-offset"] == str(len(png))
+    assert visitor.service.storage.content(place.rpartition("/")[2]).read_bytes() == png
+    assert visitor.files()[0]["state"] == "looking"
+
+
+def test_a_look_says_what_a_file_is_and_makes_its_thumbnail(visitor, png):
+    identity = visitor.send("a.png", png)
+    visitor.work()
+    [found] = visitor.files()
+    assert found["state"] == "ready" and (found["info"]["width"], found["info"]["height"]) == (96, 72)
+    shown = visitor.http.get(f"/uploads/{identity}/thumbnail")
+    assert shown.headers["content-type"] == "image/jpeg" and shown.content[:3] == b"\xff\xd8\xff"
+    assert visitor.http.get(f"/uploads/{identity}/content").content == png
+
+
+def test_what_is_no_picture_is_refused_and_nothing_of_it_stays(visitor):
+    identity = visitor.send("page.png", b"<html><script>alert(1)</script>")
+    visitor.work()
+    [found] = visitor.files()
+    assert found["state"] == "refused" and "page.png" in found["reason"]
+    assert not visitor.service.storage.upload(identity).exists()
+    assert visitor.http.get(f"/uploads/{identity}/content").status_code == 409
+
+
+def test_every_rule_of_tus(visitor, png):
+    asked = visitor.http.options("/files")
+    assert asked.headers["tus-extension"] == "creation,checksum,termination,expiration"
+    place = visitor.create("a.png", len(png)).headers["location"]
+    assert visitor.patch(place, png, 5).status_code == 409  # not where it ends
+    assert visitor.patch(place, png + b"x", 0).status_code == 413  # longer than promised
+    assert visitor.patch(place, png, 0, **{"Content-Type": "image/png"}).status_code == 415
+    assert visitor.patch(place, png, 0, **{"Tus-Resumable": "0.2"}).status_code == 412
+    assert visitor.patch(place, png, 0, **{"Upload-Offset": "-1"}).status_code == 400
+    assert visitor.head(place).headers["upload-offset"] == "0"
+    with visitor.service.uploads.appending(visitor.service.uploads.find(owner_of(visitor), identity_of(place)), 0):
+        assert visitor.patch(place, png, 0).status_code == 423  # another tab is at it
+    assert "upload-expires" in visitor.head(place).headers
+    assert visitor.ask("DELETE", place, headers=TUS).status_code == 204
+    assert visitor.head(place).status_code == 404
+    assert not list((visitor.service.storage.root / "uploads").iterdir())
+
+
+@pytest.mark.parametrize("name", ["sha256", "sha1"])
+def test_bytes_with_a_wrong_checksum_are_as_if_they_had_never_come(visitor, png, name):
+    place = visitor.create("a.png", len(png)).headers["location"]
+    right = base64.b64encode(hashlib.new(name, png[:500]).digest()).decode()
+    assert visitor.patch(place, png[:400], 0, **{"Upload-Checksum": f"{name} {right}"}).status_code == 460
+    assert visitor.head(place).headers["upload-offset"] == "0"
+    assert visitor.patch(place, png[:500], 0, **{"Upload-Checksum": f"{name} {right}"}).status_code == 204
+    assert visitor.patch(place, png[500:], 500, **{"Upload-Checksum": "crc99 AAAA"}).status_code == 400
+
+
+@hypothesis_settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.tuples(st.integers(0, 3000), st.integers(-2, 2), st.booleans()), max_size=12))
+def test_any_order_of_parts_gives_the_file_or_an_error(visitor, cuts):
+    """Parts of any length, at offsets that are right or wrong, twice or not: what has arrived is a prefix."""
+    content = bytes(range(256)) * 16
+    place = visitor.create("a.png", len(content)).headers["location"]
+    arrived = 0
+    for length, slip, twice in cuts:
+        for _ in range(1 + twice):
+            part = content[arrived : arrived + length]
+            status = visitor.patch(place, part, max(0, arrived + slip)).status_code
+            right = max(0, arrived + slip) == arrived
+            assert status == 204 if right else status in (409, 413)
+            arrived += len(part) if right else 0
+            assert visitor.head(place).headers["upload-offset"] == str(arrived)
+    stored = visitor.service.storage.content(identity_of(place)).read_bytes()
+    assert stored == content[:arrived]
+    visitor.ask("DELETE", place, headers=TUS)
+
+
+def test_room_is_asked_for_before_a_byte_is_read(tmp_path, monkeypatch):
+    visitor = Visitor(web_client.open_platform(tmp_path / "data", upload=1000, quota=1500, files=3))
+    assert visitor.create("a.png", 1001).json()["error"] == "file too large"
+    assert [visitor.create("a.png", 700).status_code for _ in range(3)] == [201, 201, 413]
+    assert [visitor.create("a.png", 1).status_code for _ in range(2)] == [201, 413]
+    other = Visitor(visitor.app)
+    assert other.create("a.png", 700).status_code == 201  # others are not affected
+    monkeypatch.setattr(visitor.service.storage, "free", lambda: 100)
+    assert other.create("a.png", 101).status_code == 507
+    assert visitor.service.storage.sweep() == 0
+
+
+def test_a_full_upload_is_looked_at_though_the_server_was_killed_before(visitor):
+    place = visitor.create("a.png", 3).headers["location"]
+    visitor.service.storage.content(identity_of(place)).write_bytes(b"abc")
+    assert visitor.head(place).status_code == 200
+    assert visitor.files()[0]["state"] == "looking"
+    visitor.head(place)
+    assert jobs.waiting(visitor.service.engine) == 1  # once
+
+
+def test_uploads_expire(tmp_path):
+    visitor = Visitor(web_client.open_platform(tmp_path / "data", hours=1, days=2))
+    unfinished, old, given_for_good = visitor.create("a.png", 9).headers["location"], visitor.have(), visitor.have()
+    change(visitor, Upload, identity_of(unfinished), changed=time.time() - 3500)
+    change(visitor, Upload, old, changed=time.time() - 2 * 86400 + 100)
+    change(visitor, Upload, given_for_good, changed=0.0, consent=True)
+    assert visitor.service.storage.expire() == 0
+    change(visitor, Upload, identity_of(unfinished), changed=time.time() - 3700)
+    change(visitor, Upload, old, changed=time.time() - 2 * 86400 - 100)
+    assert visitor.service.storage.expire() == 2
+    assert [found["id"] for found in visitor.files()] == [given_for_good]
+    assert [path.name for path in (tmp_path / "data/uploads").iterdir()] == [given_for_good]
+
+
+# ---- jobs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_is_claimed_once_and_an_old_attempt_says_nothing_more(visitor):
+    engine = visitor.service.engine
+    start(visitor, visitor.have())
+    first = jobs.claim(engine, LONG, "elsewhere:1:1")
+    assert first and jobs.claim(engine, LONG, "elsewhere:2:1") is None
+    assert jobs.beat(engine, first, 0.5)
+    change(visitor, Job, first.id, heartbeat=time.time() - 11)
+    assert jobs.recover(engine, 10, 5) == 1
+    second = jobs.claim(engine, LONG, "elsewhere:2:1")
+    assert second and second.id == first.id and second.attempt == 2
+    assert not jobs.beat(engine, first, 0.9) and not jobs.finish(engine, first, {}) and not jobs.fail(engine, first, "")
+    assert jobs.finish(engine, second, {"files": []})
+    assert visitor.files()[0]["jobs"][0]["state"] == DONE
+
+
+def test_the_jobs_of_a_worker_that_is_gone_go_on_at_once_until_they_have_killed_too_many(visitor):
+    engine = visitor.service.engine
+    start(visitor, visitor.have())
+    dead = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name = jobs.name_of(dead.pid)
+    assert jobs.claim(engine, LONG, name)
+    assert jobs.recover(engine, 100, 3) == 0
+    dead.communicate()
+    assert jobs.recover(engine, 100, 3) == 1
+    for _ in range(2):
+        assert jobs.claim(engine, LONG, name)
+        jobs.recover(engine, 100, 3)
+    [job] = visitor.files()[0]["jobs"]
+    assert (job["state"], job["reason"]) == (FAILED, "crashed")
+
+
+def test_jobs_of_one_visitor_do_not_keep_others_waiting(app):
+    busy, other = Visitor(app), Visitor(app)
+    one = busy.have()
+    for _ in range(3):
+        start(busy, one)
+    start(other, other.have())
+    owners = [job.owner for _ in range(4) if (job := jobs.claim(app.state.service.engine, LONG, jobs.name_of()))]
+    assert owners == [owner_of(busy), owner_of(other), owner_of(busy), owner_of(busy)]
+
+
+def test_a_job_that_waits_is_cancelled_and_one_that_is_done_deleted(visitor):
+    identity = visitor.have()
+    start(visitor, identity)
+    [job] = visitor.files()[0]["jobs"]
+    assert visitor.ask("POST", f"/jobs/{job['id']}/cancel").status_code == 202
+    assert visitor.files()[0]["jobs"][0]["state"] == CANCELLED
+    assert visitor.ask("DELETE", f"/jobs/{job['id']}").status_code == 200
+    assert visitor.files()[0]["jobs"] == []
+
+
+def test_too_many_waiting_jobs_are_turned_away(tmp_path):
+    visitor = Visitor(web_client.open_platform(tmp_path / "data", waiting=2))
+    identity = visitor.have()
+    answers = [visitor.ask("POST", f"/uploads/{identity}/enlarge", data={"network": "bicubic"}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202, 202, 503]
+    assert answers[2].headers["retry-after"] == "30"
+
+
+@pytest.mark.parametrize(
+    "operation, options, status, error",
+    [
+        ("enlarge", {"network": "../../etc/passwd"}, 422, "unknown network"),
+        ("enlarge", {"network": "mini_x4", "scale": "2"}, 422, "other scale"),
+        ("enlarge", {"network": "bicubic", "scale": "9"}, 422, "wrong option"),
+        ("enlarge", {"sharpen": "nan"}, 422, "wrong option"),
+        ("enlarge", {"unheard": "of"}, 422, "wrong option"),
+        ("cut", {}, 409, "not for this"),
+        ("look", {}, 404, "not found"),
+        ("merge", {"others": "0" * 32}, 404, "not found"),
+    ],
+)
+def test_options_are_checked_before_a_job_begins(visitor, operation, options, status, error):
+    answer = visitor.ask("POST", f"/uploads/{visitor.have()}/{operation}", data=options)
+    assert (answer.status_code, answer.json()["error"]) == (status, error)
+    assert jobs.waiting(visitor.service.engine) == 0
+
+
+def test_what_belongs_to_nobody_is_swept(visitor):
+    storage = visitor.service.storage
+    kept, orphan = visitor.have(), storage.job("f" * 32)
+    orphan.mkdir()
+    (orphan / "half").write_bytes(b"x")
+    assert storage.sweep() == 0  # it may be one that is just being made
+    import os
+
+    os.utime(orphan, (0, 0))
+    os.utime(storage.upload(kept), (0, 0))
+    assert storage.sweep() == 1 and not orphan.exists() and storage.content(kept).exists()
+
+
+# ---- visitors -------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_sees_or_changes_what_is_anothers(app, png):
+    mine, other = Visitor(app), Visitor(app)
+    identity = mine.send("a.png", png)
+    mine.work()
+    start(mine, identity)
+    [job] = mine.files()[0]["jobs"]
+    assert other.files() == []
+    unknown = "0" * 32
+    for method, path in [
+        ("GET", f"/uploads/{identity}/content"),
+        ("GET", f"/uploads/{identity}/thumbnail"),
+        ("GET", f"/rows/{identity}"),
+        ("GET", f"/jobs/{job['id']}/result.png"),
+        ("POST", f"/uploads/{identity}/enlarge"),
+        ("POST", f"/jobs/{job['id']}/cancel"),
+        ("DELETE", f"/jobs/{job['id']}"),
+        ("DELETE", f"/uploads/{identity}"),
+    ]:
+        answer = other.ask(method, path)
+        nothing = other.ask(method, path.replace(identity, unknown).replace(job["id"], unknown))
+        assert answer.status_code == 404 and answer.content == nothing.content, path
+    assert other.head(f"/files/{identity}").status_code == 404
+    assert mine.files()[0]["state"] == "ready"
+
+
+def test_a_change_needs_the_pages_token(visitor):
+    identity = visitor.have()
+    for token in ({}, {"X-Token": "0" * 64}, {"X-Token": b"\xe9"}):
+        assert visitor.http.delete(f"/uploads/{identity}", headers=token).status_code == 403
+    assert visitor.ask("DELETE", f"/uploads/{identity}").status_code == 200
+    assert visitor.files() == []
+
+
+def test_cookies_of_others_making_are_nobodys(app):
+    forged = Visitor(app)
+    forged.http.cookies.clear()
+    for cookie in ("owner=" + "0" * 32, "owner=" + "0" * 32 + "." + "0" * 64, "owner=."):
+        assert forged.http.get("/api/files", headers={"Cookie": cookie}).status_code == 404
+
+
+def test_a_password_is_asked_for_everywhere_but_of_the_health_check(tmp_path):
+    app = web_client.open_platform(tmp_path / "data", password="ö:pass", host="0.0.0.0")
+    visitor = Visitor(app)
+    assert visitor.http.get("/").status_code == 401 and visitor.http.get("/metrics").status_code == 401
+    assert visitor.http.get("/healthz").status_code == 200
+    right = base64.b64encode("anyone:ö:pass".encode()).decode()
+    assert Visitor(app, Authorization=f"Basic {right}").http.get("/").status_code == 200
+    wrong = base64.b64encode(b"anyone:guess").decode()
+    answers = [visitor.http.get("/", headers={"Authorization": f"Basic {wrong}"}).status_code for _ in range(22)]
+    assert answers[0] == 401 and answers[-1] == 429
+
+
+# ---- pages ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_page_is_in_the_visitors_language(app):
+    assert "Enlarge pictures and videos" in Visitor(app).http.get("/").text
+    korean = Visitor(app, **{"Accept-Language": "ko-KR,ko;q=0.9,en;q=0.8"})
+    assert 'lang="ko"' in korean.http.get("/").text and "사진과 동영상 확대" in korean.http.get("/").text
+    korean.http.get("/language/en")
+    assert 'lang="en"' in korean.http.get("/").text
+
+
+def test_every_sentence_has_both_languages_and_every_key_a_sentence():
+    folder = web_client.ROOT / "competition/web"
+    sources = [*folder.glob("*.py"), *folder.glob("templates/*"), *folder.glob("static/page.js")]
+    text = "\n".join(path.read_text() for path in sources)
+    keys = set(re.findall(r"""say\(["']([a-z -]{3,})["']""", text)) | set(re.findall(r'Refused\(\d+, "([^"]+)"', text))
+    keys |= set(re.findall(r'plain\(\d+, "([^"]+)"', text)) | {"crashed", *choices.OPERATIONS}
+    keys |= {QUEUED, RUNNING, DONE, CANCELLED, FAILED, UPLOADING} - {FAILED}
+    for key in keys:
+        english, korean = (wording.say(language, key) for language in wording.LANGUAGES)
+        assert english != korean and (english != key or " " not in key), key
+
+
+def test_names_are_shown_as_text(visitor):
+    visitor.have("<script>alert(1)</script>.png")
+    page = visitor.http.get("/").text
+    assert "<script>alert" not in page and "&lt;script&gt;alert(1)&lt;/script&gt;.png" in page
+
+
+@pytest.mark.parametrize(
+    "name, shown",
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Windows\\a.png", "a.png"),
+        ("a\x00b\nc.png", "abc.png"),
+        ("\u202egnp.exe", "gnp.exe"),
+        ("x" * 300 + ".png", "x" * 200 + ".png"),
+        ("", "file"),
+        ("  ", "file"),
+        ("사진.png", "사진.png"),
+    ],
+)
+def test_names_keep_their_last_part_on_one_line(visitor, name, shown):
+    visitor.create(name, 1)
+    assert visitor.files()[0]["name"] == shown
+
+
+def test_changes_come_as_events(visitor):
+    """The whole list at first, then the rows that change."""
+    import asyncio
+
+    async def listen() -> list[str]:
+        class Open:
+            app = visitor.app
+
+            async def is_disconnected(self) -> bool:
+                return False
+
+        stream = _changes(Open(), visitor.service, owner_of(visitor), "en")  # type: ignore[arg-type]
+        heard = [await anext(stream), await anext(stream)]
+        start(visitor, identity)
+        heard.append(await anext(stream))
+        await stream.aclose()  # type: ignore[attr-defined]
+        return heard
+
+    identity = visitor.have()
+    retry, everything, change = asyncio.run(listen())
+    assert retry.startswith("retry:") and '<ul id="files" hx-swap-oob="innerMorph"><li' in everything
+    assert f'id="upload-{identity}"' in change and 'hx-swap-oob="outerMorph"' in change and "Waiting" in change
+    assert all(line.startswith("data: ") for line in change.strip().split("\n"))
+
+
+def test_answers_carry_strict_headers(visitor):
+    for path in ("/", "/healthz", "/nowhere", "/static/page.js", f"/uploads/{visitor.have()}/content"):
+        headers = visitor.http.get(path).headers
+        assert headers["x-content-type-options"] == "nosniff" and headers["x-frame-options"] == "DENY", path
+        assert "default-src 'none'" in headers["content-security-policy"], path
+        assert "unsafe" not in headers["content-security-policy"], path
+    assert "sandbox" in headers["content-security-policy"]
+
+
+def test_the_pages_about_the_service(visitor):
+    visitor.have()
+    assert visitor.http.get("/healthz").json()["well"] is True
+    figures = visitor.http.get("/metrics").text
+    assert 'web_uploads{state="ready"} 1.0' in figures and "web_request_seconds_bucket" in figures
+    assert "PATCH /files/{identity}" in visitor.http.get("/docs").text
+    assert "/uploads/{identity}/{operation}" in visitor.http.get("/openapi.json").json()["paths"]
+
+
+def test_nothing_is_asked_of_other_servers():
+    """No page, script or style of ours names a host: a browser asks this service only."""
+    folder = web_client.ROOT / "competition/web"
+    ours = [*folder.glob("templates/*"), folder / "static/page.js", folder / "static/style.css"]
+    links = re.findall(
+        r"""(?:src|href|from|url\()\s*=?\s*["'(]?(https?:)?//""", "\n".join(path.read_text() for path in ours)
+    )
+    assert len(links) == 1  # the text of the API's page links to the description of tus
+
+
+# ---- learning from use ----------------------------------------------------------------------------------------------
+
+
+def test_pictures_become_pairs_only_with_consent_and_are_forgotten_with_it(visitor, png, tmp_path):
+    given, kept_back = visitor.send("given.png", png, consent=True), visitor.send("mine.png", png)
+    visitor.work()
+    settings = Settings(data=tmp_path / "data")
+    harvest(settings)
+    folder = tmp_path / "data/harvest"
+    pairs = {side: [path.stem for path in (folder / "train" / side).iterdir()] for side in ("lr", "hr")}
+    assert pairs == {"lr": [given], "hr": [given]} and kept_back not in str(pairs)
+    assert read_rgb(folder / f"train/lr/{given}.png").shape == (18, 24, 3)
+    assert [pair.name for pair in find_pairs(folder, 4)] == [f"{given}.png"]  # as train finds them
+    record = json.loads((folder / "origins.json").read_text())
+    assert record[given]["name"] == "given.png" and record[given]["owner"] == owner_of(visitor)
+    harvest(settings)
+    assert json.loads((folder / "origins.json").read_text()) == record  # done before
+    visitor.ask("POST", f"/uploads/{given}/consent/withdraw")
+    assert json.loads((folder / "origins.json").read_text()) == {}
+    assert not list((folder / "train/hr").iterdir())
+    assert [found["consent"] for found in visitor.files()] == [False, False]
+
+
+# ---- hands ----------------------------------------------------------------------------------------------------------
+
+
+def owner_of(visitor: Visitor) -> str:
+    return str(visitor.http.cookies["owner"]).partition(".")[0]
+
+
+def identity_of(place: str) -> str:
+    return place.rpartition("/")[2]
+
+
+def start(visitor: Visitor, identity: str) -> None:
+    answer = visitor.ask("POST", f"/uploads/{identity}/enlarge", data={"network": "bicubic", "scale": "2"})
+    assert answer.status_code == 202, answer.text
+
+
+def change(visitor: Visitor, row: type[Upload] | type[Job], identity: str, **values: object) -> None:
+    with Session(visitor.service.engine) as session, session.begin():
+        assert session.scalar(select(row.id).where(row.id == identity))
+        session.execute(update(row).where(row.id == identity).values(values))
