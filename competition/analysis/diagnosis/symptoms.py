@@ -6,6 +6,7 @@ A rule that rests on a mean over the pictures asks for an interval; one that sho
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from competition.analysis.diagnosis.case import Case, Sentence, surely
 from competition.analysis.diagnosis.frames import ratio
@@ -43,19 +44,20 @@ def _shift(case: Case) -> Iterator[Sentence]:
     shifts, saved = np.array([one.budget.shift for one in case.looks]), case.saved("shift")
     clear = (np.abs(shifts).max(1) >= 0.25) & (saved >= 0.1)
     if clear.any():
-        down, right = np.median(shifts[clear], 0)
         wrong = [one for one, is_clear in zip(case.looks, clear, strict=True) if is_clear]
-        place = (
-            f"{_count(wrong, case)} moved: in the middle {down:+.2f} pixels down and {right:+.2f} right of the truth"
-        )
+        place = f"{_count(wrong, case)} moved: in the middle {_beside(np.median(shifts[clear], 0))}"
         rule = "a shift by at least 0.25 pixels lowers a picture's squared error by at least 10 %"
     elif any(surely(column, 0.1) for column in shifts.T) and case.share("shift") >= 0.01:
-        down, right = shifts.mean(0)
-        place = f"The predictions lie {down:+.2f} pixels down and {right:+.2f} right of the truth, in the mean"
+        place = f"The predictions lie in the mean {_beside(shifts.mean(0))}"
         rule = "the interval of the mean shift excludes 0, it is at least 0.1 pixels and makes 1 % of the error"
     else:
         return
     yield Sentence("shift", f"{place}; put in place the mean score gains {case.gain('shift')}.", rule)
+
+
+def _beside(shift: npt.NDArray[np.float64]) -> str:
+    down, right = shift.round(2) + 0.0  # no -0.00
+    return f"{down:+.2f} pixels down and {right:+.2f} right of the truth"
 
 
 def _gamma(case: Case) -> Iterator[Sentence]:
@@ -64,13 +66,13 @@ def _gamma(case: Case) -> Iterator[Sentence]:
     rivals = ratio(np.array([one.budget.rivals for one in case.looks]), case.whole[:, None]).max(1)
     taken = np.nan_to_num(ratio(case.alone("gamma"), case.whole))
     clear = (np.abs(logs) >= 0.05) & (taken >= 0.2) & (taken >= _RIVAL * rivals)
-    if clear.any():
+    if surely(logs, 0.02) and taken.mean() >= max(0.02, _RIVAL * np.nanmean(rivals)):
+        tone = "The predictions have a tone curve"
+        rule = "the interval of the mean gamma excludes 1; it is 2 % off, 2 % of a picture's squared error in the mean"
+    elif clear.any():
         wrong = [one for one, is_clear in zip(case.looks, clear, strict=True) if is_clear]
         tone, logs, taken, rivals = f"{_count(wrong, case)} a tone curve", logs[clear], taken[clear], rivals[clear]
         rule = "a gamma 5 % off 1 lowers a picture's squared error by at least 20 %"
-    elif surely(logs, 0.02) and taken.mean() >= max(0.02, _RIVAL * np.nanmean(rivals)):
-        tone = "The predictions have a tone curve"
-        rule = "the interval of the mean gamma excludes 1; it is 2 % off, 2 % of a picture's squared error in the mean"
     else:
         return
     yield Sentence(
