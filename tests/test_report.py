@@ -83,6 +83,7 @@ def test_every_section_is_there_and_every_picture(page, folder):
     assert [key for key in page.sections if key != "lacks"] == shown
     for name in list_pictures(folder / "contest/train/hr"):
         assert name in page.words
+    assert not re.search(r"\b(nan|None)\b", page.words)
     assert "lies 1.00 pixels to the right" in page.words and f"nearest in training: {EVIL}, likeness 0.50" in page.words
 
 

@@ -52,7 +52,8 @@ def _sheets(findings: Findings, table: pd.DataFrame) -> Iterator[Sheet]:
         if isinstance(row.nearest, str):
             views.append((f"nearest in training: {row.nearest}, likeness {row.likeness:.2f}", row.nearest))
         shown = [(what, jpeg(picture, SIDE)) for what, name in views if (picture := _truth(findings, name)) is not None]
-        yield Sheet(f"{row.name}: gain {row.gain:+.3f} dB{f'; {row.found}' if row.found else ''}", shown, whole=True)
+        found = f"; {row.found}" if isinstance(row.found, str) else ""
+        yield Sheet(f"{row.name}: gain {row.gain:+.3f} dB{found}", shown, whole=True)
 
 
 def _truth(findings: Findings, name: str) -> Bytes | None:
