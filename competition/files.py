@@ -40,6 +40,23 @@ def write_atomic(path: Path, content: bytes) -> None:
         sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def appearing(path: Path) -> Iterator[Path]:
+    """A temporary path for a large file: what the block wrote there stands at `path` once it is through, flushed.
+
+    Raises OSError that names `path` when the disk refuses; what was written is then deleted.
+    """
+    make_folder(path.parent)
+    sweep_dead(path.parent)
+    temporary = path.with_name(f".tmp_{os.getpid()}_{threading.get_ident()}")
+    with named(path), undone(temporary):
+        yield temporary
+        with open(temporary, "rb") as file:
+            on_disk("fsync", temporary, os.fsync, file.fileno())
+        rename(temporary, path)
+        sync_folder(path.parent)
+
+
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Put a folder of these files, by name, in the place of an older one, whole or not at all.
 

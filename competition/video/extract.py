@@ -1,12 +1,10 @@
 """Take a film apart: its frames as a zip of PNGs or as one file of arrays."""
 
-import os
 import shutil
 import tempfile
-import threading
 import zipfile
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -14,7 +12,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from competition.errors import BadInput, UsageError
-from competition.files import make_folder, named, on_disk, rename, sweep_dead, sync_folder, undone
+from competition.files import appearing
 from competition.images import encode_png
 from competition.media.films import opened
 from competition.media.limits import OWN, Limits
@@ -61,16 +59,15 @@ def extract_frames(
     with opened(path, limits, name=name) as film:
         length = film.seconds
     subject = name or str(path)
-    with closing(ahead(_chosen(shots(path, Part(), limits, name), every))) as coming, _appearing(output) as file:
+
+    def require(size: int) -> None:
+        if most is not None and size > most:
+            raise BadInput(f"{subject}: its frames take more than {most:,} bytes. Take fewer, with a larger --every")
+
+    with closing(ahead(_chosen(shots(path, Part(), limits, name), every))) as coming:
         taken = _counted(_told(coming, length, report), subject)
-
-        def require(size: int) -> None:
-            if most is not None and size > most:
-                raise BadInput(
-                    f"{subject}: its frames take more than {most:,} bytes. Take fewer, with a larger --every"
-                )
-
-        size = write(taken, file, require)
+        with appearing(output) as temporary, open(temporary, "w+b") as file:
+            size = write(taken, file, require)
     return Extracted(*size, output.stat().st_size)
 
 
@@ -137,18 +134,3 @@ def _write_npz(pictures: Pictures, file: IO[bytes], require: Require) -> tuple[i
             with archive.open(zipfile.ZipInfo("seconds.npy", _STAMP), "w") as member:
                 np.lib.format.write_array(member, np.array(times), allow_pickle=False)
     return len(times), width, height
-
-
-@contextmanager
-def _appearing(output: Path) -> Iterator[IO[bytes]]:
-    """A file that stands under its name once the block is through."""
-    make_folder(output.parent)
-    sweep_dead(output.parent)
-    temporary = output.with_name(f".tmp_{os.getpid()}_{threading.get_ident()}")
-    with named(output), undone(temporary):
-        with open(temporary, "w+b") as file:
-            yield file
-            file.flush()
-            on_disk("fsync", temporary, os.fsync, file.fileno())
-        rename(temporary, output)
-        sync_folder(output.parent)

@@ -1,7 +1,5 @@
 """The containers that films are written to: by which encoders, in which pixel formats, whole or not at all."""
 
-import os
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -9,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from competition.errors import UsageError
-from competition.files import make_folder, named, on_disk, rename, sweep_dead, sync_folder, undone
+from competition.files import appearing
 from competition.media.films import library
 from competition.video.pixels import LIMITED, UNKNOWN, Look, usual_matrix
 
@@ -87,10 +85,7 @@ def written(output: Path, muxer: str, options: Mapping[str, str] | None = None) 
 
     Raises OSError that names `output` when the disk refuses.
     """
-    make_folder(output.parent)
-    sweep_dead(output.parent)
-    temporary = output.with_name(f".tmp_{os.getpid()}_{threading.get_ident()}")
-    with named(output), undone(temporary):
+    with appearing(output) as temporary:
         container = library().open(str(temporary), "w", format=muxer, container_options=dict(options or {}))
         try:
             yield container
@@ -99,7 +94,3 @@ def written(output: Path, muxer: str, options: Mapping[str, str] | None = None) 
             with suppress(Exception):
                 container.close()
             raise
-        with open(temporary, "rb") as file:
-            on_disk("fsync", temporary, os.fsync, file.fileno())
-        rename(temporary, output)
-        sync_folder(output.parent)
