@@ -28,6 +28,8 @@ ADD =
 # A folder of benchmark sets for evaluate, and of a set the pictures from one name to another: ONLY="urban100=061..070".
 BENCHMARKS =
 ONLY =
+# OPEN=no runs the notebook without opening it.
+OPEN = yes
 # FIX=yes lets the audit write DATA/excluded.txt.
 FIX = no
 
@@ -35,6 +37,9 @@ BIN := .venv/bin
 RUN = runs/$(NAME)
 PREDICTIONS = $(RUN)/predictions
 AUDIT = runs/audit/$(notdir $(patsubst %/,%,$(DATA)))
+# Without DATA or CONFIG, a report looks where the run's pictures came from.
+TOLD = $(filter command,$(origin DATA) $(origin CONFIG))
+NOTEBOOK = $(BIN)/jupyter $(if $(filter no,$(OPEN)),nbconvert --execute --to html --output-dir $(RUN)/report,lab)
 INFER = $(BIN)/python -m competition.infer $(WEIGHTS)
 # torchrun rather than `accelerate launch`, which quietly starts one process where there is no GPU.
 ifeq ($(PROCESSES),1)
@@ -44,13 +49,13 @@ LAUNCH := $(BIN)/python -m torch.distributed.run --standalone --nproc_per_node $
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev demo audit prepare train infer evaluate submit verify soup export curves study serve harvest pretrained test test-slow soak sabotage lint bench results clean
+.PHONY: help install install-dev demo audit prepare train infer evaluate submit verify soup export curves report notebook study serve harvest pretrained test test-slow soak sabotage lint bench results clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 	@echo
 	@echo 'variables: CONFIG=$(CONFIG) NAME=$(NAME) DATA=$(DATA) SUBMISSION=$(SUBMISSION) STUDY=$(STUDY)'
-	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN) DRY=$(DRY) FIX=$(FIX) SCALE=$(SCALE)'
+	@echo '           SET="key=value …" (no spaces within a value) PROCESSES=$(PROCESSES) TRAIN=$(TRAIN) DRY=$(DRY) FIX=$(FIX) OPEN=$(OPEN) SCALE=$(SCALE)'
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -68,6 +73,14 @@ help:  ## this list
 
 .venv/installed-export: .venv/installed
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[export]'
+	touch $@
+
+.venv/installed-analysis: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[analysis]'
+	touch $@
+
+.venv/installed-notebook: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[notebook]'
 	touch $@
 
 .venv/installed-study: .venv/installed
@@ -98,7 +111,7 @@ train: demo  ## fine-tune CONFIG on DATA as run NAME; the same command resumes; 
 infer: $(if $(filter no,$(TRAIN)),install,train)  ## predict: validation plainly, validation and test pictures with 8-way self-ensemble
 	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/model/validation
 	$(INFER) --input $(DATA)/train/lr --names $(RUN)/validation.txt --output $(PREDICTIONS)/self_ensemble/validation \
-	  --self-ensemble mean
+	  --self-ensemble mean --truth $(DATA)/train/hr
 	$(INFER) --input $(DATA)/test/lr --output $(PREDICTIONS)/self_ensemble/test --self-ensemble mean
 
 evaluate: $(if $(BENCHMARKS),install,infer)  ## per-picture table of the validation pictures, or RUN and ADD on the sets of BENCHMARKS
@@ -125,6 +138,12 @@ export: .venv/installed-export $(if $(filter no,$(TRAIN)),,train)  ## write the 
 
 curves: install  ## draw loss, PSNR, learning rate, gradient norm and speed into runs/NAME/curves/, ADD's runs beside
 	$(BIN)/python -m competition.curves $(RUN) $(ADD)
+
+report: .venv/installed-analysis  ## tell what RUN's predictions get wrong, in runs/NAME/report/index.html; ADD's runs are compared
+	$(BIN)/python -m competition.report $(RUN) $(ADD) $(if $(TOLD),--data $(DATA))
+
+notebook: .venv/installed-notebook  ## the same as a notebook in JupyterLab; OPEN=no writes it, run, into runs/NAME/report/
+	PYTHONWARNINGS='ignore:IProgress not found' RUN='$(abspath $(RUN) $(ADD))' DATA='$(if $(TOLD),$(abspath $(DATA)))' $(NOTEBOOK) notebooks/error_analysis.ipynb
 
 study: .venv/installed-study demo  ## train one experiment with the many settings of STUDY; the same command goes on; DRY=yes only shows them
 	$(BIN)/python -m competition.study $(STUDY) $(SET) $(if $(filter yes,$(DRY)),--dry-run)

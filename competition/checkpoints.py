@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,17 +30,11 @@ from competition.files import (
     undone,
     write_synced,
 )
+from competition.learners import Learner, expected_size, file_size, load_moments, moments
 
 KEEP = 2
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optim.safetensors", "state.json", "MANIFEST.json"
 ADVERSARY = "adversary.safetensors"  # only where there is one: weights.NAME and moments.NAME.entry
-
-
-class Learner(NamedTuple):
-    """A network and its optimiser, changed in place."""
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
 
 
 class Training(NamedTuple):
@@ -150,8 +144,8 @@ def save(
 
 def require_room(folder: Path, training: Training) -> None:
     """Raise StorageError unless all that this training will save finds room, which is told before its first step."""
-    network = _size(training.ema.state_dict().values())
-    state = network + sum(map(_expected_size, training.learners()))
+    network = file_size(training.ema.state_dict().values())
+    state = network + sum(map(expected_size, training.learners()))
     sweep(folder)
     kept = min(KEEP, len(list(_newest_first(folder))))
     # The states still to be kept, one on top whose room is asked for twice, and the best weights.
@@ -213,11 +207,11 @@ def verify(path: Path) -> None:
 def _encode(training: Training, description: weights.Description, state: State) -> dict[str, bytes]:
     """The files of a state by name, the manifest last."""
     content = weights.Weights(training.model.state_dict(), training.ema.state_dict(), description)
-    moments = _moments(Learner(training.model, training.optimizer))
-    weights.require_finite({f"optimizer.{name}": tensor for name, tensor in moments.items()})
+    own = moments(Learner(training.model, training.optimizer))
+    weights.require_finite({f"optimizer.{name}": tensor for name, tensor in own.items()})
     files = {
         MODEL: weights.encode(content),
-        OPTIMIZER: safetensors.torch.save(moments),
+        OPTIMIZER: safetensors.torch.save(own),
         STATE: state.model_dump_json(indent=1).encode(),
     }
     if training.adversary:
@@ -229,7 +223,7 @@ def _encode(training: Training, description: weights.Description, state: State) 
 
 def _encode_adversary(learner: Learner) -> bytes:
     tensors = {f"weights.{name}": tensor for name, tensor in learner.model.state_dict().items()}
-    tensors |= {f"moments.{name}": tensor for name, tensor in _moments(learner).items()}
+    tensors |= {f"moments.{name}": tensor for name, tensor in moments(learner).items()}
     weights.require_finite({f"adversary.{name}": tensor for name, tensor in tensors.items()})
     return safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
@@ -303,7 +297,7 @@ def _load(path: Path, training: Training) -> None:
     content = weights.read(path / MODEL)
     weights.load_state(training.model, content.weights, str(path))
     weights.load_state(training.ema, content.ema, str(path))
-    _load_moments(Learner(training.model, training.optimizer), safetensors.torch.load_file(path / OPTIMIZER))
+    load_moments(Learner(training.model, training.optimizer), safetensors.torch.load_file(path / OPTIMIZER))
     if training.adversary:
         if not (path / ADVERSARY).exists():
             raise BadCheckpoint(f"{path}: has no {ADVERSARY}. Restore it or choose another name=…")
@@ -312,44 +306,4 @@ def _load(path: Path, training: Training) -> None:
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor
         weights.load_state(training.adversary.model, parts["weights"], str(path / ADVERSARY))
-        _load_moments(training.adversary, parts["moments"])
-
-
-def _load_moments(learner: Learner, saved: dict[str, Tensor]) -> None:
-    state: dict[int, dict[str, Tensor]] = {}
-    names = {parameter: name for name, parameter in learner.model.named_parameters()}
-    parameters = (parameter for group in learner.optimizer.param_groups for parameter in group["params"])
-    for index, parameter in enumerate(parameters):
-        keys = [key for key in saved if key.rpartition(".")[0] == names[parameter]]
-        state[index] = {key.rpartition(".")[2]: _in_layout_of(parameter, saved[key]) for key in keys}
-    groups = learner.optimizer.state_dict()["param_groups"]
-    learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _in_layout_of(parameter: nn.Parameter, saved: Tensor) -> Tensor:
-    """Moments in the memory layout of their parameter, which fused updates need; the step counter as it is."""
-    alike = saved.shape == parameter.shape
-    # A copy in any case: `saved` lies in the mapped file, and would change with it.
-    return torch.empty_like(parameter, dtype=saved.dtype).copy_(saved) if alike else saved.clone()
-
-
-def _moments(learner: Learner) -> dict[str, Tensor]:
-    """The optimiser's state as `parameter.entry`, so that it does not depend on an order."""
-    state: dict[nn.Parameter, dict[str, Any]] = learner.optimizer.state  # type: ignore[assignment]
-    return {
-        f"{name}.{key}": value.detach().cpu().contiguous()
-        for name, parameter in learner.model.named_parameters()
-        for key, value in state.get(parameter, {}).items()
-    }
-
-
-def _expected_size(learner: Learner) -> int:
-    """Bytes that a network and its moments will have in a state; two moments a parameter before the first step."""
-    parameters = list(learner.model.parameters())
-    moments = _size(_moments(learner).values()) or _size([*parameters, *parameters])
-    return _size(learner.model.state_dict().values()) + moments
-
-
-def _size(tensors: Iterable[Tensor]) -> int:
-    """Bytes of a safetensors file."""
-    return sum(tensor.nbytes + 128 for tensor in tensors)  # a header names each tensor, its type and shape
+        load_moments(training.adversary, parts["moments"])

@@ -137,12 +137,18 @@ def _renew(upscaler: Upscaler, entries: Record, path: Path, target: Path, truth:
 
 
 def _enlarge(upscaler: Upscaler, path: Path, target: Path, truth: Path | None) -> Record:
-    """Enlarge one picture; returns the seconds it took and, where the truth is given, the members' scores in dB."""
+    """Enlarge one picture; returns the seconds it took and, where the truth is given, the members' scores in dB.
+
+    Of a mean of symmetries also their spread, which needs no truth: their variance about it in squared 8-bit levels, by
+    which its squared error lies below the mean of theirs.
+    """
     picture, high = read_rgb(path), read_rgb(truth) if truth else None
     psnr: dict[str, float] = {}
+    squares: list[float] = []
 
     def look(member: str, prediction: Tensor) -> None:
         _require_usable(path, prediction)
+        squares.append(float(torch.linalg.vector_norm(prediction, dtype=torch.float64)) ** 2 / prediction.numel())
         if high is not None:
             psnr[member] = MetricConfig().psnr(to_bytes(quantize(prediction, 16)), high)
 
@@ -152,7 +158,11 @@ def _enlarge(upscaler: Upscaler, path: Path, target: Path, truth: Path | None) -
     seconds = time.monotonic() - started
     look("together", prediction)
     write_png(target, quantize(prediction, 16))
-    return {"seconds": round(seconds, 3), "psnr": psnr}
+    entry: Record = {"seconds": round(seconds, 3), "psnr": psnr}
+    if upscaler.settings["self_ensemble"] == "mean":
+        *members, mean = squares
+        entry["spread"] = round(255**2 * max(0.0, sum(members) / len(members) - mean), 4)
+    return entry
 
 
 def _require_usable(path: Path, prediction: Tensor) -> None:

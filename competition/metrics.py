@@ -30,8 +30,7 @@ class MetricConfig(Config):
 
     def psnr(self, picture: Bytes, truth: Bytes) -> float:
         """Peak signal-to-noise ratio in dB of two (H, W, 3) uint8 RGB pictures; infinite when equal."""
-        error = np.mean((self._planes(picture) - self._planes(truth)) ** 2)
-        return float("inf") if error == 0 else float(10 * np.log10(255**2 / error))
+        return float(to_psnr(np.mean((self._planes(picture) - self._planes(truth)) ** 2)))
 
     def ssim(self, picture: Bytes, truth: Bytes) -> float:
         """Structural similarity, the mean over the channels, of two (H, W, 3) uint8 RGB pictures.
@@ -64,6 +63,12 @@ class MetricConfig(Config):
         """(H, W, C) float64 in [0, 255] inside the border."""
         picture = self.inside(picture)
         return picture.astype(np.float64) if self.channel == "rgb" else luma(picture)[..., None]
+
+
+def to_psnr(mse: npt.ArrayLike) -> Plane:
+    """Mean squared errors, in squared 8-bit levels, as PSNR in dB: infinite for 0, NaN for NaN."""
+    with np.errstate(divide="ignore"):
+        return np.asarray(10 * np.log10(255**2 / np.asarray(mse, np.float64)))
 
 
 LUMA = np.array(SHARES)

@@ -8,7 +8,7 @@ from typing import Any
 
 from competition.errors import BadInput
 from competition.files import write_atomic
-from competition.images import Bytes
+from competition.images import Bytes, Samples
 from competition.metrics import MetricConfig
 
 
@@ -24,7 +24,7 @@ def gain(psnr: float, plain: float) -> float:
     return psnr - plain if psnr != plain else 0.0
 
 
-def size(picture: Bytes) -> str:
+def size(picture: Samples) -> str:
     """Width and height, as faults tell them."""
     return f"{picture.shape[1]}x{picture.shape[0]}"
 

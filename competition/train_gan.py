@@ -18,6 +18,7 @@ from competition import checkpoints, loops, processes
 from competition.clipping import Clip
 from competition.errors import UsageError, run_command
 from competition.experiment import Experiment
+from competition.learners import Learner
 from competition.models.patchgan import opinion
 from competition.optim import update_ema
 from competition.progress import progress
@@ -49,7 +50,7 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     judge = experiment.gan.discriminator.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     own = experiment.optimizer.build(network)
     other = experiment.optimizer.model_copy(update={"layers": ()}).build(judge)  # it has no such layers
-    training = checkpoints.Training(network, copy.deepcopy(network), own, checkpoints.Learner(judge, other))
+    training = checkpoints.Training(network, copy.deepcopy(network), own, Learner(judge, other))
     model, optimizer, discriminator, other_optimizer = accelerator.prepare(network, own, judge, other)
     conditions = checkpoints.Conditions.now(identity, experiment.seed, accelerator.num_processes)
     step = loops.resume(accelerator, run, training, conditions)

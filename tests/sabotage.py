@@ -174,7 +174,7 @@ SABOTAGES = [
     Sabotage(
         "a state with values that are not finite is saved",
         STATES,
-        """    weights.require_finite({f"optimizer.{name}": tensor for name, tensor in moments.items()})
+        """    weights.require_finite({f"optimizer.{name}": tensor for name, tensor in own.items()})
 """,
         "",
         ("test_checkpoints.py",),
@@ -189,7 +189,7 @@ SABOTAGES = [
     ),
     Sabotage(
         "the optimiser's moments are not restored",
-        STATES,
+        "competition/learners.py",
         """load_state_dict({"state": state, "param_groups": groups})""",
         """load_state_dict({"state": {}, "param_groups": groups})""",
         ("test_checkpoints.py",),
@@ -197,7 +197,7 @@ SABOTAGES = [
     Sabotage(
         "the moments of an adversary's optimiser are not restored",
         STATES,
-        """        _load_moments(training.adversary, parts["moments"])
+        """        load_moments(training.adversary, parts["moments"])
 """,
         "",
         ("test_train_gan.py::test_kill_9_loses_nothing_and_ends_with_the_same_bits",),
@@ -339,6 +339,35 @@ SABOTAGES = [
 """,
         ("test_processes.py",),
     ),
+    # ---- networks and studies ---------------------------------------------------------------------------------------
+    Sabotage(
+        "adjustable clipping does not follow the rate",
+        "competition/clipping.py",
+        """self.most / lr""",
+        """self.most""",
+        ("test_clipping.py",),
+    ),
+    Sabotage(
+        "the rotation model does not turn its outputs back",
+        "competition/models/rotation.py",
+        """invert_symmetry(self.turned(apply_symmetry(low, name)), name)""",
+        """self.turned(apply_symmetry(low, name))""",
+        ("test_variants.py",),
+    ),
+    Sabotage(
+        "every scale sees the same places",
+        "competition/feed.py",
+        """parts.append(_cut(experiment, reduced, share, scale, number))""",
+        """parts.append(_cut(experiment, reduced, share, scale, 0))""",
+        ("test_scales.py",),
+    ),
+    Sabotage(
+        "the trial of a killed worker is given up",
+        "competition/trials.py",
+        """self._abandoned(held) or self._next(held)""",
+        """self._next(held)""",
+        ("test_study.py::test_the_trial_of_a_killed_worker_goes_on_and_those_that_had_ended_do_not",),
+    ),
     # ---- pictures and weights of others -----------------------------------------------------------------------------
     Sabotage(
         "the self-ensemble does not turn its quarter turns back",
@@ -353,6 +382,36 @@ SABOTAGES = [
         """weights_only=True""",
         """weights_only=False""",
         ("test_pretrained.py::test_every_reader_of_the_package_is_safe",),
+    ),
+    # ---- films ------------------------------------------------------------------------------------------------------
+    Sabotage(
+        "a film may have other files opened",
+        "competition/media/films.py",
+        "                io_open=refuse,\n",
+        "",
+        ("test_strangers.py::test_a_film_whose_tracks_lie_in_another_file_is_refused",),
+    ),
+    Sabotage(
+        "frames are not counted while decoding",
+        "competition/media/films.py",
+        """            self.limits.require(self.subject, "frames", number)
+""",
+        "",
+        ("test_strangers.py::test_limits_hold_while_decoding_where_the_header_tells_nothing",),
+    ),
+    Sabotage(
+        "the process for files of strangers may take all memory",
+        "competition/media/child.py",
+        "        (resource.RLIMIT_AS, memory),\n",
+        "",
+        ("test_strangers.py::test_what_a_decoder_does_wrong_costs_its_process_only",),
+    ),
+    Sabotage(
+        "an interrupted film goes on at the first frame of its last chunk",
+        "competition/video/chunks.py",
+        "chunks[-1].last) if chunks else None",
+        "chunks[-1].first) if chunks else None",
+        ("test_enlarge_film.py::test_an_interrupted_film_goes_on_at_the_last_whole_chunk",),
     ),
 ]
 

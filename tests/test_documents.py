@@ -16,7 +16,7 @@ from competition.experiment import Experiment
 from competition.models import ModelConfig
 from competition.plan import Plan
 from competition.preview import preview
-from competition.submit import Submission
+from competition.submission import Submission
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md")] + sorted(
@@ -73,7 +73,14 @@ def test_every_experiment_is_valid_short_explained_and_has_a_row(path):
     assert f"[{path.stem}]({path.name})" in (ROOT / "configs/README.md").read_text()
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+# Steps of their networks take seconds.
+LARGE = {"gated", "large", "hat", "rotation", "bodies"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] * (path.stem in LARGE), id=path.name) for path in EXPERIMENTS],
+)
 def test_every_experiment_passes_a_dry_run(path):
     """Of its network at full size and all it learns with, on patches small enough for a test."""
     small = ["data.high_patch=24", "batch=6", "accumulate=1", "stages=[]"]

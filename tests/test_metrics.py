@@ -1,10 +1,13 @@
 """PSNR and SSIM against known values and against scikit-image, the independent judge."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from competition.images import Bytes
+from competition.ensemble import bicubic
+from competition.images import Bytes, read_rgb
 from competition.metrics import MetricConfig, luma
 
 RGB = MetricConfig()
@@ -141,6 +144,16 @@ def test_ssim_of_two_greys_is_the_comparison_of_their_means() -> None:
 def test_pictures_smaller_than_the_window_are_refused(size: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="at least 11x11"):
         RGB.ssim(grey(1, *size), grey(2, *size))
+
+
+@pytest.mark.parametrize("name", ["003", "005"])
+def test_both_agree_with_scikit_image_on_photographs(name: str, shared_data: Path) -> None:
+    truth = read_rgb(shared_data / f"set5/hr/{name}.png")
+    picture = bicubic(read_rgb(shared_data / f"set5/lr_bicubic_x4/{name}.png"), 4)
+    settings = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "full": True}
+    _, full = structural_similarity(truth, picture, data_range=255, channel_axis=-1, **settings)
+    assert RGB.psnr(picture, truth) == pytest.approx(peak_signal_noise_ratio(truth, picture, data_range=255), abs=1e-6)
+    assert RGB.ssim(picture, truth) == pytest.approx(full[5:-5, 5:-5].mean(), abs=1e-4)
 
 
 # ---- definition -----------------------------------------------------------------------------------------------------

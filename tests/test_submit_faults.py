@@ -343,7 +343,7 @@ def moments(training: Training, submissions: Path, chance: random.Random, second
     yield
 
 
-@pytest.mark.parametrize("kills", [pytest.param(5, id="5"), pytest.param(100, id="100", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [pytest.param(3, id="3"), pytest.param(100, id="100", marks=pytest.mark.slow)])
 def test_kill_9_leaves_a_whole_submission_or_none(in_memory, place, undisturbed, seed, kills):
     chance, submissions = random.Random(seed), in_memory / "submissions"
     known = {handed.file: mode for mode, handed in undisturbed.handed.items()} | {None: "none to hand in"}

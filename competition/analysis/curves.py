@@ -42,7 +42,7 @@ def draw(quantity: Quantity, histories: Sequence[History]) -> bytes:
     _fill(axes, quantity, histories)
     if len(histories) > 1:
         axes.legend(frameon=False, fontsize="small")
-    return _png(figure)
+    return png(figure)
 
 
 def draw_overview(quantities: Sequence[Quantity], histories: Sequence[History]) -> bytes:
@@ -51,9 +51,9 @@ def draw_overview(quantities: Sequence[Quantity], histories: Sequence[History]) 
     figure = Figure(figsize=(12, 3.4 * rows), layout="constrained")
     for place, quantity in enumerate(quantities, 1):
         _fill(figure.add_subplot(rows, 2, place), quantity, histories)
-    handles = [Line2D([], [], label=_plain(one.label), **_style(number)) for number, one in enumerate(histories)]
+    handles = [Line2D([], [], label=plain(one.label), **_style(number)) for number, one in enumerate(histories)]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
-    return _png(figure)
+    return png(figure)
 
 
 def _fill(axes: Axes, quantity: Quantity, histories: Sequence[History]) -> None:
@@ -62,7 +62,7 @@ def _fill(axes: Axes, quantity: Quantity, histories: Sequence[History]) -> None:
         if quantity.key in history.series:
             series = history.series[quantity.key]
             shown.append(series)
-            _line(axes, quantity, series, _plain(history.label), **_style(number))
+            _line(axes, quantity, series, plain(history.label), **_style(number))
     if quantity.log and all((series.values > 0).all() for series in shown):
         axes.set_yscale("log")
     axes.set(title=_title(quantity, histories), xlabel="optimiser step", ylabel=quantity.unit)
@@ -99,13 +99,14 @@ def _style(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": dashes, "linewidth": 1.6}
 
 
-def _plain(label: str) -> str:
+def plain(label: str) -> str:
     """A label that matplotlib neither sets as a formula nor hides."""
     return "\u200b" + label.replace("$", r"\$") if label.startswith("_") else label.replace("$", r"\$")
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure at 150 dots an inch; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    # Without the version of matplotlib, so that the same log gives the same bytes.
+    # Without the version of matplotlib.
     figure.savefig(buffer, format="png", dpi=150, metadata={"Software": None})
     return buffer.getvalue()

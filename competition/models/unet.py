@@ -14,9 +14,13 @@ from competition.models.convolution import convolve, convolve_doubled
 
 
 def fill(x: Tensor, multiple: int) -> Tensor:
-    """(…, H, W) continued below and to the right by its mirror image until `multiple` divides both sides."""
-    height, width = x.shape[-2:]
-    return resize(x, height + -height % multiple, width + -width % multiple)
+    """(…, H, W) continued below and to the right by its mirror image until `multiple` divides both sides.
+
+    At least twice: exported programs make a difference between one pixel of coarse features and more.
+    """
+    filled = (side + -side % multiple for side in x.shape[-2:])
+    height, width = (torch.sym_max(side, 2 * multiple) for side in filled)  # type: ignore[no-untyped-call]
+    return resize(x, height, width)
 
 
 def resize(x: Tensor, height: int, width: int) -> Tensor:
@@ -25,8 +29,9 @@ def resize(x: Tensor, height: int, width: int) -> Tensor:
     Without a branch on the size and without a view, so that exported programs take pictures of any size.
     """
     for axis, size in ((-2, height), (-1, width)):
-        index = torch.arange(size, device=x.device) % (2 * x.shape[axis])
-        x = x.index_select(axis, torch.minimum(index, 2 * x.shape[axis] - 1 - index))
+        last = torch.arange(x.shape[axis], device=x.device)[-1:]  # a tensor, as ONNX divides by no other sizes
+        index = torch.arange(size, device=x.device) % (2 * last + 2)
+        x = x.index_select(axis, torch.minimum(index, 2 * last + 1 - index))
     return x
 
 
