@@ -151,9 +151,11 @@ def redis() -> Iterator[str]:
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         await_port(port)
-        yield f"redis://127.0.0.1:{port}/0"
-        process.kill()
-        process.wait()
+        try:
+            yield f"redis://127.0.0.1:{port}/0"
+        finally:
+            process.kill()
+            process.wait()
 
 
 @contextlib.contextmanager
@@ -172,9 +174,11 @@ def postgresql() -> Iterator[str]:
         command = [*as_user, tools[-1] / "postgres", "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1"]
         process = subprocess.Popen([*map(str, command)], stderr=subprocess.DEVNULL)
         await_port(port)
-        yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
-        process.send_signal(signal.SIGINT)
-        process.wait(30)
+        try:
+            yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+        finally:
+            subprocess.run([*as_user, tools[-1] / "pg_ctl", "-D", data, "-m", "immediate", "stop"], check=True)
+            process.wait(30)
 
 
 def free_port() -> int:

@@ -1,0 +1,124 @@
+"""What visitors can have done to their files, by a real worker's way: real files in, files for download out."""
+
+import io
+import zipfile
+
+import drawn
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("av")
+
+import av
+import web_client
+from PIL import Image
+from web_client import Visitor
+
+from competition.images import encode_png
+
+_CODECS = {
+    "clip.gif": ("gif", "rgb8"),
+    "clip.mp4": ("libx264", "yuv420p"),
+    "clip.mkv": ("libx264", "yuv420p"),
+    "clip.wmv": ("wmv2", "yuv420p"),
+    "clip.webm": ("libvpx-vp9", "yuv420p"),
+}
+_FRAMES = 6
+
+
+def make_clip(path) -> None:
+    """Six frames of 32 by 24, ten a second."""
+    codec, pixel_format = _CODECS[f"clip{path.suffix}"]
+    with av.open(str(path), "w") as container:
+        moving = container.add_stream(codec, rate=10)
+        moving.width, moving.height, moving.pix_fmt = 32, 24, pixel_format
+        for number in range(_FRAMES):
+            container.mux(moving.encode(av.VideoFrame.from_ndarray(drawn.texture(number, 24, 32), format="rgb24")))
+        container.mux(moving.encode())
+
+
+@pytest.fixture
+def visitor(tmp_path):
+    return Visitor(web_client.open_platform(tmp_path / "data"))
+
+
+def have_done(visitor: Visitor, identity: str, operation: str, **options: str) -> dict[str, bytes]:
+    """The files that an operation makes, by name, as they are downloaded."""
+    answer = visitor.ask("POST", f"/uploads/{identity}/{operation}", data=options)
+    assert answer.status_code == 202, answer.text
+    visitor.work()
+    [found] = [found for found in visitor.files() if found["id"] == identity]
+    job = found["jobs"][-1]
+    assert job["state"] == "done", job["reason"]
+    made = {}
+    for file in job["result"]["files"]:
+        answer = visitor.http.get(f"/jobs/{job['id']}/{file['name']}")
+        assert answer.headers["content-disposition"].startswith("attachment") and len(answer.content) == file["bytes"]
+        made[file["name"]] = answer.content
+    visitor.result = job["result"]
+    return made
+
+
+def frames_of(content: bytes) -> list[tuple[int, int]]:
+    with av.open(io.BytesIO(content)) as container:
+        return [(frame.width, frame.height) for frame in container.decode(video=0)]
+
+
+def test_a_picture_comes_as_png_jpeg_and_webp_with_what_its_file_says(visitor):
+    picture, target = Image.fromarray(drawn.texture(1, 24, 32)), io.BytesIO()
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    picture.save(target, "JPEG", exif=exif, icc_profile=b"\0" * 128)
+    identity = visitor.send("a.jpg", target.getvalue())
+    visitor.work()
+    made = have_done(visitor, identity, "enlarge", network="bicubic", scale="2", denoise="bilateral", sharpen="0.5")
+    assert set(made) == {"result.png", "result.jpg", "result.webp"}
+    for name, content in made.items():
+        with Image.open(io.BytesIO(content)) as opened:
+            assert opened.size == (64, 48), name
+            assert opened.getexif()[0x010F] == "a camera" and opened.info["icc_profile"] == b"\0" * 128, name
+
+
+@pytest.mark.slow
+def test_a_preview_shows_the_middle_and_an_estimate_says_how_long(visitor):
+    identity = visitor.send("a.png", encode_png(drawn.texture(1, 200, 300)))
+    visitor.work()
+    made = have_done(visitor, identity, "preview", network="mini_x4")
+    sizes = {name: Image.open(io.BytesIO(content)).size for name, content in made.items()}
+    assert sizes == {"before.png": (96, 96), "result.png": (384, 384)}
+    assert have_done(visitor, identity, "estimate", network="mini_x4") == {}
+    told = visitor.result["estimate"]
+    assert (told["width"], told["height"]) == (1200, 800) and told["seconds"] > 0 and told["bytes"] > 0
+
+
+@pytest.mark.slow
+def test_pictures_become_the_frames_of_a_film(visitor):
+    identities = [visitor.send(f"{number}.png", encode_png(drawn.texture(number, 24, 32))) for number in range(3)]
+    visitor.work()
+    made = have_done(visitor, identities[0], "merge", others=identities[1:], rate="5")
+    assert frames_of(made["result.mp4"]) == [(32, 24)] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", _CODECS)
+def test_every_kind_of_film_is_cut_taken_apart_merged_enlarged_and_played(visitor, tmp_path, name):
+    make_clip(tmp_path / name)
+    content = (tmp_path / name).read_bytes()
+    identity, other = visitor.send(name, content), visitor.send(name, content)
+    visitor.work()
+    assert [found["state"] for found in visitor.files()] == ["ready"] * 2
+    suffix = name.rpartition(".")[2]
+    cut = have_done(visitor, identity, "cut", start="0.2", seconds="0.3", exact="true")
+    assert frames_of(cut[f"result.{suffix}"]) == [(32, 24)] * 3
+    extracted = have_done(visitor, identity, "extract", every="0", archive="zip")["result.zip"]
+    with zipfile.ZipFile(io.BytesIO(extracted)) as archive:
+        assert sum(entry.endswith(".png") for entry in archive.namelist()) == _FRAMES
+    arrays = have_done(visitor, identity, "extract", every="0.2", archive="npz")["result.npz"]
+    assert np.load(io.BytesIO(arrays))["frames"].shape == (3, 24, 32, 3)
+    assert frames_of(have_done(visitor, identity, "merge", others=other)["result.mp4"]) == [(32, 24)] * 2 * _FRAMES
+    enlarged = have_done(visitor, identity, "enlarge", network="bicubic", scale="4")
+    assert frames_of(enlarged[f"result.{suffix}"]) == [(128, 96)] * _FRAMES
+    assert suffix in ("mp4", "gif") or frames_of(enlarged["play.mp4"])
+    assert len(frames_of(have_done(visitor, identity, "preview", network="bicubic")[f"result.{suffix}"])) == _FRAMES
+    assert frames_of(have_done(visitor, identity, "play")["play.mp4"])
