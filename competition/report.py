@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from competition.analysis.diagnosis.door import SAMPLE
+from competition.analysis.diagnosis.frames import write_csv
 from competition.analysis.reporting.dossier import Dossier
 from competition.analysis.reporting.gathering import gather
 from competition.analysis.reporting.page import render
@@ -43,7 +44,7 @@ def report(dossier: Dossier, output: Path) -> None:
     """Write OUTPUT/index.html and a CSV for every table, and say the verdict."""
     page = render(f"Error analysis of {', '.join(dossier.labels)}", _facts(dossier), list(sections(dossier).values()))
     make_folder(output)
-    dossier.write_csv(output)
+    write_csv(dossier.tables(), output)
     write_atomic(output / "index.html", page.encode("utf-8", "backslashreplace"))
     for sentence, _ in verdict(dossier):
         console.print(f"- {sentence}", markup=False)

@@ -16,7 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from competition.analysis.diagnosis.budget import FIXES
 from competition.analysis.diagnosis.door import SAMPLE, analyse
 from competition.analysis.diagnosis.findings import Findings
-from competition.analysis.diagnosis.frames import COLUMNS
+from competition.analysis.diagnosis.frames import COLUMNS, write_csv
 from competition.analysis.diagnosis.places import ORIENTATIONS, TEXTURE, textures
 from competition.ensemble import bicubic
 from competition.errors import BadInput
@@ -339,7 +339,7 @@ def test_a_whole_picture_of_perfect_tiles_says_nothing_of_tiles(tmp_path: Path) 
 
 
 def test_every_table_is_written_as_csv(findings: Findings, tmp_path: Path) -> None:
-    findings.write_csv(tmp_path)
+    write_csv(findings.tables(), tmp_path)
     assert {path.stem for path in tmp_path.iterdir()} == set(COLUMNS)
     for name, table in findings.tables().items():
         read = pd.read_csv(tmp_path / f"{name}.csv")

@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
 
 import pandas as pd
 
 from competition.analysis.diagnosis.sources import Sources
-from competition.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -87,9 +85,3 @@ class Findings:
         """All tables by name."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: table for name, table in named.items() if isinstance(table, pd.DataFrame)}
-
-    def write_csv(self, folder: Path) -> None:
-        """FOLDER/NAME.csv for every table, numbers to six digits, each file whole or not at all."""
-        for name, table in self.tables().items():
-            text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-            write_atomic(folder / f"{name}.csv", text.encode())

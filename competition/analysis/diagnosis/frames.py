@@ -1,12 +1,14 @@
 """The columns of every table, and what all tables do with numbers."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from competition.files import write_atomic
 from competition.statistics import interval
 
 Array = npt.NDArray[np.float64]
@@ -68,3 +70,10 @@ def log_ratio(above: Array, below: Array) -> Array:
     with np.errstate(divide="ignore"):
         found = np.log(ratio(above, below))
     return np.where(np.isfinite(found), found, np.nan)
+
+
+def write_csv(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """FOLDER/NAME.csv for every table, numbers to six digits, each file whole or not at all."""
+    for name, table in tables.items():
+        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        write_atomic(folder / f"{name}.csv", text.encode("utf-8", "backslashreplace"))

@@ -9,7 +9,6 @@ from competition.analysis.diagnosis.findings import Findings
 from competition.analysis.series import History
 from competition.analysis.training import stages, time_spent
 from competition.analysis.unseen import Unseen
-from competition.files import write_atomic
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,3 @@ class Dossier:
         if self.history:
             tables |= {"stages": stages(self.history), "time": time_spent(self.history)}
         return tables | ({"hidden": self.unseen.table} if self.unseen else {})
-
-    def write_csv(self, folder: Path) -> None:
-        """FOLDER/NAME.csv for every table, numbers to six digits."""
-        for name, table in self.tables().items():
-            text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-            write_atomic(folder / f"{name}.csv", text.encode("utf-8", "backslashreplace"))
