@@ -123,8 +123,8 @@ def require_whole(platform: Platform, submitted: list[str], kills: int) -> None:
 
 def test_killed_workers_lose_no_job_and_do_none_twice(platform, seed):
     chance = random.Random(seed)
-    submitted = platform.submit(5)
-    worker, kills = platform.begin(), 3
+    submitted = platform.submit(4)
+    worker, kills = platform.begin(), 2
     for _ in range(kills):
         begun = len(platform.journal.read_text().splitlines()) if platform.journal.exists() else 0
         while (len(platform.journal.read_text().splitlines()) if platform.journal.exists() else 0) == begun:

@@ -44,7 +44,8 @@ def main(seconds: float) -> None:
         print(*row)
     growth = f"{100 * (late / early - 1):+.1f} % of {early / 2**20:.0f} MiB"
     print("memory", growth, "load", os.getloadavg())
-    title = f"The platform for {seconds:.0f} s with {_VISITORS} visitors, memory {growth}"
+    busy = f"on a machine with a load average of {os.getloadavg()[1]:.0f}"
+    title = f"The platform for {seconds:.0f} s with {_VISITORS} visitors {busy}, memory {growth}"
     columns = ["request", "number", "median [ms]", "p99 [ms]"]
     keep("web_load", title, f"python tests/benchmarks/web_load.py {seconds:.0f}", columns, rows, "docs/web.md")
 
