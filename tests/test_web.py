@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import os
 import re
 import socket
 import subprocess
@@ -285,14 +286,21 @@ def test_options_are_checked_before_a_job_begins(visitor, operation, options, st
     assert jobs.waiting(visitor.service.engine) == 0
 
 
+def test_without_room_nothing_is_begun(tmp_path, monkeypatch):
+    visitor = Visitor(web_client.open_platform(tmp_path / "data", quota=10))
+    identity = visitor.have()
+    monkeypatch.setattr(visitor.service.storage, "free", lambda: 0)
+    assert visitor.ask("POST", f"/uploads/{identity}/enlarge", data={"network": "bicubic"}).status_code == 507
+    change(visitor, Upload, identity, size=11)
+    assert visitor.ask("POST", f"/uploads/{identity}/enlarge", data={"network": "bicubic"}).status_code == 413
+
+
 def test_what_belongs_to_nobody_is_swept(visitor):
     storage = visitor.service.storage
     kept, orphan = visitor.have(), storage.job("f" * 32)
     orphan.mkdir()
     (orphan / "half").write_bytes(b"x")
     assert storage.sweep() == 0  # it may be one that is just being made
-    import os
-
     os.utime(orphan, (0, 0))
     os.utime(storage.upload(kept), (0, 0))
     assert storage.sweep() == 1 and not orphan.exists() and storage.content(kept).exists()

@@ -1,5 +1,6 @@
 """What every request must satisfy before a route sees it, and what every answer carries."""
 
+import asyncio
 import ipaddress
 import logging
 import time
@@ -17,6 +18,7 @@ from competition.web.wording import plain
 
 _BODY = 1 << 20  # bytes of a request that is no upload
 _HEADERS = 1 << 14  # bytes of a request's headers
+_IDLE = 30.0  # seconds without a byte of it
 _GUESSES = 20  # wrong passwords a minute, of everybody together
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _OPEN = "/healthz"  # asked by machines that have no password
@@ -56,6 +58,8 @@ class Guard:
                 await self.app(scope, _limited(scope, receive), noted)
         except TooLarge:
             await noted.answer(plain(413, "file too large"), receive)
+        except TooSlow:
+            await noted.answer(plain(408, "too slow"), receive)
         except Exception:
             log("request failed", logging.ERROR, path=scope["path"])
             await noted.answer(plain(500, "our fault"), receive)
@@ -103,6 +107,10 @@ class TooLarge(Exception):
     """A body that is longer than any of ours."""
 
 
+class TooSlow(Exception):
+    """A body that does not come."""
+
+
 def _from_here(request: Request) -> bool:
     """Whether a changing request comes from a page of ours, or from no page at all."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
@@ -122,15 +130,18 @@ def _length(headers: Headers) -> int:
 
 
 def _limited(scope: Scope, receive: Receive) -> Receive:
-    """The request's body, which ends in TooLarge beyond the limit, whatever its header promised."""
-    if _is_upload(scope):
+    """The request's body, which ends in TooLarge beyond the limit, whatever its header promised, and in TooSlow."""
+    if _is_upload(scope) or scope["method"] in _SAFE:
         return receive
-    count = 0
+    count, more = 0, True
 
     async def limited() -> Message:
-        nonlocal count
-        message = await receive()
-        count += len(message.get("body", b""))
+        nonlocal count, more
+        try:
+            message = await asyncio.wait_for(receive(), _IDLE if more else None)
+        except asyncio.TimeoutError as error:
+            raise TooSlow from error
+        count, more = count + len(message.get("body", b"")), message.get("more_body", False)
         if count > _BODY:
             raise TooLarge
         return message

@@ -36,7 +36,11 @@ class Service:
             self.queues[QUICK].wake()
 
     def start(self, upload: Upload, operation: str, settings: dict[str, object]) -> Job:
-        """Queue an operation; raises Refused where too many wait."""
+        """Queue an operation; raises Refused where too many wait, or there is no room for what it makes."""
+        if self.storage.used(upload.owner) > self.settings.quota:
+            raise Refused(413, "quota used up")
+        if self.storage.free() <= 0:
+            raise Refused(507, "disk full")
         job = new_job(self.engine, self.settings.waiting, upload, operation, settings)
         self.queues[job.lane].wake()
         return job
