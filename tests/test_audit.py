@@ -563,6 +563,7 @@ def test_ctrl_c_stops_an_audit_before_its_end(planted: Path, monkeypatch: pytest
         return read_rgb_and_notes(path)
 
     monkeypatch.setattr(measure, "read_rgb_and_notes", read_until_interrupted)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what runs beside them without
     with pytest.raises(KeyboardInterrupt):
         inspect(planted, 4)
     assert len(read) < PAIRS

@@ -241,7 +241,7 @@ def mutated(content: bytes, chance: random.Random) -> bytes:
     return bytes(changed)
 
 
-COUNTS = [pytest.param(300, id="300"), pytest.param(10_000, id="10000", marks=pytest.mark.slow)]
+COUNTS = [pytest.param(100, id="100"), pytest.param(10_000, id="10000", marks=pytest.mark.slow)]
 VALID: dict[str, tuple[Make, Callable[[Path], None]]] = {
     "given.pth": (saved, start_from),
     "legacy.pth": (lambda state: saved(state, zipped=False), start_from),

@@ -72,7 +72,7 @@ def test_a_picture_that_memory_does_not_suffice_for_is_named_and_the_others_are_
 
         return forward
 
-    monkeypatch.setattr("competition.infer.build_engine", failing)
+    monkeypatch.setattr("competition.upscaler.build_engine", failing)
     line = ["--input", str(root / "train/lr"), "--output", str(tmp_path / "out")]
     with pytest.raises(OutOfMemory, match=r"^\S+/001\.png: memory: does not suffice for 16x16 of 48x24 pixels"):
         infer([str(tiny), *line])
