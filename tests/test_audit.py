@@ -467,9 +467,16 @@ class Page(html.parser.HTMLParser):
         self.text += data
 
 
-def test_reports_agree_and_the_status_says_that_there_are_errors(planted: Path, tmp_path: Path) -> None:
-    planned = {name: tmp_path / name for name in ("a.json", "a.html", "list.txt")}
-    with as_nobody_in(tmp_path), pytest.raises(BadInput) as refusal:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder for everybody: pytest's own are closed to others again whenever another pytest begins."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def test_reports_agree_and_the_status_says_that_there_are_errors(planted: Path, open_folder: Path) -> None:
+    planned = {name: open_folder / name for name in ("a.json", "a.html", "list.txt")}
+    with as_nobody_in(open_folder), pytest.raises(BadInput) as refusal:
         audit([str(planted), "--quick", "--json", str(planned["a.json"]), "--html", str(planned["a.html"])])
     found = json.loads(planned["a.json"].read_text())
     assert found["version"] == 1 and len(found["pairs"]) > 290 and len(found["test"]) == 3
