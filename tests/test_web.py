@@ -31,6 +31,7 @@ from competition.images import encode_png, read_rgb
 from competition.models import AnyScaleConfig
 from competition.networks import PLAIN
 from competition.web import choices, jobs, wording
+from competition.web.__main__ import listen
 from competition.web.harvest import harvest
 from competition.web.pages import _changes
 from competition.web.settings import Settings, read_settings
@@ -81,6 +82,14 @@ def test_a_port_that_is_taken_is_named(tmp_path):
         line = [sys.executable, "-m", "competition.web", "serve", "--port", port, "--workers", "0", "--data", tmp_path]
         done = subprocess.run([*map(str, line)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and f"error: port: {port} on 127.0.0.1 cannot be listened on" in done.stderr
+
+
+def test_answers_go_out_at_once():
+    """Without TCP_NODELAY each answer of two writes waits 40 ms for the other side's receipt."""
+    with listen(Settings(port=0)) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_choices_are_those_of_the_networks():

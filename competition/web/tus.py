@@ -90,7 +90,7 @@ async def append(identity: str, request: Request, owner: Changer, service: TheSe
             raise Refused(460, "wrong checksum")
     await run_in_threadpool(service.uploads.touch, upload)
     await run_in_threadpool(service.settle, upload)
-    return _answer(service, upload, 204, arrived, {})
+    return await run_in_threadpool(_answer, service, upload, 204, arrived, {})
 
 
 @router.delete("/{identity}", status_code=204, dependencies=[Tus])

@@ -1,6 +1,8 @@
 """The platform under load: python web_load.py [SECONDS]. Uploads, pages and two conversions at a time, then a table.
 
-A page process with one worker; memory is the page process's, from a tenth of the time on to the end.
+A page process with two workers, of a thread each: of the four visitors two enlarge films and two pictures with the
+shipped weights, again and again, so that two conversions run at any time while all four look at their pages ten times
+a second. Memory is the page process's, from a tenth of the time on to the end.
 """
 
 import base64
@@ -18,9 +20,14 @@ import numpy as np
 import psutil
 from measure import ROOT, keep
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from film_files import make_film
+
 from competition.images import encode_png
 
 _VISITORS = 4
+_OPTIONS = {"network": "mini_x4", "scale": "4"}
 
 
 def main(seconds: float) -> None:
@@ -29,7 +36,8 @@ def main(seconds: float) -> None:
         process, page = _serve(Path(folder))
         taken: dict[str, list[float]] = {}
         end = time.monotonic() + seconds
-        threads = [threading.Thread(target=_visit, args=(page, end, taken)) for _ in range(_VISITORS)]
+        files = _files(Path(folder)) * (_VISITORS // 2)
+        threads = [threading.Thread(target=_visit, args=(page, end, taken, path)) for path in files]
         for thread in threads:
             thread.start()
         time.sleep(seconds / 10)
@@ -51,7 +59,7 @@ def main(seconds: float) -> None:
 
 
 def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    flags = ["--port", "0", "--data", folder / "data", "--networks", ROOT]
+    flags = ["--port", "0", "--data", folder / "data", "--networks", ROOT, "--workers", "2", "--threads", "1"]
     with open(folder / "logs", "wb") as logs:
         process = subprocess.Popen([sys.executable, "-m", "competition.web", "serve", *map(str, flags)], stderr=logs)
     while not (found := re.search(r'"page": "([^"]+)"', (folder / "logs").read_text())):
@@ -59,10 +67,17 @@ def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     return process, found[1]
 
 
-def _visit(page: str, end: float, taken: dict[str, list[float]]) -> None:
-    """One visitor: adds a picture, converts it, looks at the pages, deletes it, and begins again."""
-    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    content = encode_png(pixels)
+def _files(folder: Path) -> list[Path]:
+    """A picture of 256x256 and a film of a second."""
+    picture, film = folder / "a.png", folder / "a.mp4"
+    picture.write_bytes(encode_png(np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)))
+    make_film(film, 25, (64, 96))
+    return [picture, film]
+
+
+def _visit(page: str, end: float, taken: dict[str, list[float]], path: Path) -> None:
+    """One visitor: adds a file, enlarges it, looks at the pages, deletes it, and begins again."""
+    content = path.read_bytes()
     with httpx2.Client(base_url=page, timeout=60) as http:
 
         def ask(what: str, method: str, path: str, **more: object) -> httpx2.Response:
@@ -75,19 +90,18 @@ def _visit(page: str, end: float, taken: dict[str, list[float]]) -> None:
         ask("page", "GET", "/")
         headers = {"X-Token": ask("session", "GET", "/api/session").json()["token"], "Tus-Resumable": "1.0.0"}
         while time.monotonic() < end:
-            name = base64.b64encode(b"a.png").decode()
+            name = base64.b64encode(path.name.encode()).decode()
             said = {"Upload-Length": str(len(content)), "Upload-Metadata": f"filename {name}"}
             place = ask("upload begun", "POST", "/files", headers={**headers, **said}).headers["location"]
             part = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-            ask("upload of 200 kB", "PATCH", place, headers={**headers, **part}, content=content)
+            ask("upload", "PATCH", place, headers={**headers, **part}, content=content)
             identity = place.rpartition("/")[2]
             asked = False
             while time.monotonic() < end:
                 ask("page", "GET", "/")
                 [found] = ask("status", "GET", "/api/files").json()
                 if found["state"] == "ready" and not asked:
-                    options = {"network": "bicubic", "scale": "2"}
-                    ask("start", "POST", f"/uploads/{identity}/enlarge", headers=headers, data=options)
+                    ask("start", "POST", f"/uploads/{identity}/enlarge", headers=headers, data=_OPTIONS)
                     asked = True
                 elif asked and found["jobs"][0]["state"] == "done":
                     break
