@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import drawn
 import numpy as np
 import psutil
 import pytest
@@ -21,7 +22,7 @@ from competition.errors import BadInput, Stopped
 from competition.media.films import opened
 from competition.media.kinds import ALL_FILMS, FILMS, PICTURES, identify
 from competition.media.limits import OWN, STRANGERS, Limits
-from competition.media.pictures import read_picture
+from competition.media.pictures import header, read_first, read_picture
 from competition.media.probe import probe
 from competition.media.sandbox import Bounds, run
 from competition.media.thumbnail import thumbnail
@@ -316,6 +317,29 @@ def test_pictures_that_cannot_be_one_picture_are_refused(tmp_path):
         with pytest.raises(BadInput, match=rf"{name}: .*{words}"):
             read_picture(tmp_path / name)
     assert probe(tmp_path / "two.gif").media == "film"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.bmp", "a.webp"])
+def test_a_picture_that_is_cut_or_changed_is_refused_by_name_whatever_is_asked_of_it(tmp_path, name):
+    pictures = [Image.fromarray(drawn.texture(seed, 24, 24)) for seed in range(2)]
+    pictures[0].save(tmp_path / name, **({"save_all": True, "append_images": pictures[1:]} if name == "a.gif" else {}))
+    whole, generator = (tmp_path / name).read_bytes(), np.random.default_rng(0)
+    spoilt = [whole[:size] for size in range(16, len(whole), max(1, len(whole) // 40))]
+    for at in generator.integers(12, len(whole), (40, 3)):
+        changed = bytearray(whole)
+        for place in at:
+            changed[place] ^= 1 << int(generator.integers(8))
+        spoilt.append(bytes(changed))
+    refused = 0
+    for content in spoilt:
+        (tmp_path / name).write_bytes(content)
+        for look in (header, read_first, read_picture):
+            try:
+                look(tmp_path / name, STRANGERS, "called " + name)
+            except BadInput as error:
+                refused += 1
+                assert str(error).startswith(f"called {name}: ")
+    assert refused > len(spoilt) // 4  # of three times as many looks: a header says little, a BMP has no sums
 
 
 # ---- the limited process --------------------------------------------------------------------------------------------

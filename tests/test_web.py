@@ -439,7 +439,7 @@ def test_a_password_is_asked_for_everywhere_but_of_the_health_check(tmp_path):
 def test_the_page_is_in_the_visitors_language(app):
     assert "Enlarge pictures and videos" in Visitor(app).http.get("/").text
     korean = Visitor(app, **{"Accept-Language": "ko-KR,ko;q=0.9,en;q=0.8"})
-    assert 'lang="ko"' in korean.http.get("/").text and "사진과 동영상 확대" in korean.http.get("/").text
+    assert 'lang="ko"' in korean.http.get("/").text and "사진과 동영상 업스케일" in korean.http.get("/").text
     korean.http.get("/language/en")
     assert 'lang="en"' in korean.http.get("/").text
 

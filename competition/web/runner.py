@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from competition.errors import BadInput, CompetitionError, Stopped, as_error
-from competition.files import make_folder, sweep
+from competition.files import make_folder, printable, sweep
 from competition.media import sandbox
 from competition.web import conversions, jobs
 from competition.web.logs import log
@@ -78,8 +78,8 @@ class Runner:
         return sandbox.Bounds(int(settings.memory), cpu, settings.seconds, room, 256)
 
     def _refuse(self, job: Job, error: CompetitionError) -> bool:
-        """Note why a job failed, in words for its visitor: paths of this machine are not for them."""
-        reason = " ".join(error.lines)
+        """Note why a job failed, a fault a line, in words for its visitor: paths of this machine are not for them."""
+        reason = "\n".join(map(printable, error.lines))
         for path, name in ((self.storage.content(job.upload), "file"), (self.storage.folder(job), "result")):
             reason = reason.replace(str(path), name)
         reason = reason.replace(str(self.storage.root), "…")
