@@ -34,7 +34,7 @@ from competition.web import choices, jobs, wording
 from competition.web.harvest import harvest
 from competition.web.pages import _changes
 from competition.web.settings import Settings, read_settings
-from competition.web.tables import CANCELLED, DONE, FAILED, LONG, QUEUED, RUNNING, UPLOADING, Job, Upload
+from competition.web.tables import CANCELLED, DONE, FAILED, LONG, QUEUED, QUICK, RUNNING, UPLOADING, Job, Upload
 
 
 @pytest.fixture
@@ -237,6 +237,18 @@ def test_the_jobs_of_a_worker_that_is_gone_go_on_at_once_until_they_have_killed_
         jobs.recover(engine, 100, 3)
     [job] = visitor.files()[0]["jobs"]
     assert (job["state"], job["reason"]) == (FAILED, "crashed")
+
+
+def test_a_file_over_which_every_worker_dies_is_refused(visitor, png):
+    engine = visitor.service.engine
+    visitor.send("deadly.png", png), visitor.send("whole.png", png)
+    looks = [jobs.claim(engine, QUICK, "elsewhere:1:1") for _ in range(2)]
+    assert jobs.finish(engine, looks[1], web_client.PROBE)
+    change(visitor, Job, looks[0].id, heartbeat=0.0)
+    assert jobs.recover(engine, 10, 1) == 0
+    states = {found["name"]: (found["state"], found["reason"]) for found in visitor.files()}
+    assert states == {"deadly.png": ("refused", "crashed"), "whole.png": ("ready", "")}
+    assert "Refused: The work on it crashed several times." in visitor.http.get("/").text
 
 
 def test_jobs_of_one_visitor_do_not_keep_others_waiting(app):

@@ -10,9 +10,10 @@ from sqlalchemy import CursorResult, Engine, Update, case, func, or_, select, up
 from sqlalchemy.orm import Session
 
 from competition.errors import BadInput
-from competition.web.tables import CANCELLED, DONE, FAILED, LOOK, QUEUED, READY, REFUSED, RUNNING, Job, Upload
+from competition.web.tables import CANCELLED, DONE, FAILED, LOOK, LOOKING, QUEUED, READY, REFUSED, RUNNING, Job, Upload
 
 UNFINISHED = (QUEUED, RUNNING)
+CRASHED = "crashed"  # the reason of jobs that are given up, a word for `wording.py`
 
 
 def submit(engine: Engine, job: Job) -> str:
@@ -89,16 +90,20 @@ def release(engine: Engine, job: Job) -> bool:
 def recover(engine: Engine, patience: float, attempts: int) -> int:
     """Queue again what runs without sign of life for `patience` seconds, or whose worker on this machine is gone.
 
-    A job over which `attempts` workers in a row died is given up. Returns how many were queued again.
+    A job over which `attempts` workers in a row died is given up, and with a look the upload. Returns how many were
+    queued again.
     """
     with Session(engine) as session:
         running = session.execute(select(Job.worker).where(Job.state == RUNNING).distinct()).scalars().all()
     gone = [worker for worker in running if is_gone(worker)]
     lost = update(Job).where(Job.state == RUNNING, or_(Job.heartbeat < time.time() - patience, Job.worker.in_(gone)))
     again = lost.where(Job.deaths + 1 < attempts).values(state=QUEUED, worker="", deaths=Job.deaths + 1)
-    given_up = lost.where(Job.deaths + 1 >= attempts).values(state=FAILED, reason="crashed", deaths=Job.deaths + 1)
+    given_up = lost.where(Job.deaths + 1 >= attempts).values(state=FAILED, reason=CRASHED, deaths=Job.deaths + 1)
+    looked_at = select(Job.upload).where(Job.operation == LOOK, Job.state == FAILED, Job.reason == CRASHED)
+    unseen = update(Upload).where(Upload.state == LOOKING, Upload.id.in_(looked_at))
     with Session(engine) as session, session.begin():
-        session.execute(given_up)
+        if _count(session, given_up):
+            _count(session, unseen.values(state=REFUSED, reason=CRASHED))
         return _count(session, again)
 
 
