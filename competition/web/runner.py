@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from competition.errors import BadInput, CompetitionError, Stopped, as_error
-from competition.files import make_folder, printable
+from competition.files import make_folder, printable, sweep
 from competition.media import sandbox
 from competition.web import conversions, jobs
 from competition.web.logs import log
@@ -34,13 +34,14 @@ class Runner:
             state = "released" if self.stopping() and jobs.release(self.engine, job) else "gone"
         except (CompetitionError, OSError) as error:
             state = "failed" if self._refuse(job, as_error(error)) else "gone"
-        if state in ("gone", "failed") and not jobs.is_unfinished(self.engine, job.id):
+        if not jobs.is_wanted(self.engine, job.id):
             remove(self.storage.folder(job))
         log("job ends", job=job.id, operation=job.operation, state=state, seconds=round(time.monotonic() - begin, 3))
 
     def _do(self, job: Job, convert: Convert) -> str:
         folder = self.storage.folder(job)
         make_folder(folder)
+        sweep(folder)  # of attempts that were killed
         uploads = jobs.sources(self.engine, job)
         result = sandbox.run(
             convert,
