@@ -26,6 +26,7 @@ from competition.media.pictures import header, read_first, read_picture
 from competition.media.probe import probe
 from competition.media.sandbox import Bounds, run
 from competition.media.thumbnail import thumbnail
+from competition.video.enlarge import enlarge_film
 from competition.video.extract import extract_frames
 
 pytest.importorskip("av")
@@ -288,7 +289,7 @@ def test_films_without_pictures_or_cut_short_are_refused_or_read_as_far_as_they_
 def test_a_film_of_an_unknown_codec_is_refused(tmp_path, ending, codec):
     film = make_film(tmp_path / f"film.{ending}", 3, sound=False)
     film.write_bytes(film.read_bytes().replace(codec, b"Z" * len(codec)))
-    with pytest.raises(BadInput, match="codec that is not known|no moving pictures"):
+    with pytest.raises(BadInput, match=r"codec that is not known|no moving pictures"):
         probe(film, STRANGERS)
 
 
