@@ -21,7 +21,8 @@ from hostile_weights import LIVE, MALFORMED, MISDESCRIBED, MODEL, TENSORS, State
 from competition import weights
 from competition.errors import BadCheckpoint
 from competition.files import sha256
-from competition.pretrained import Entry, fetch, state_for
+from competition.pretrained import fetch, state_for
+from competition.published import Entry
 
 Make = Callable[[State], bytes]
 
