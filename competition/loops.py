@@ -20,7 +20,8 @@ from competition.data.preparation import sources
 from competition.data.sources import Source
 from competition.errors import ArgumentParser, BadCheckpoint, NumericalError, Stopped, UsageError
 from competition.experiment import Experiment, complete
-from competition.files import locked, sweep, write_atomic
+from competition.files import sweep, write_atomic
+from competition.locks import locked
 from competition.memory import reuse_freed_memory
 from competition.models.recompute import recompute_blocks
 from competition.preview import preview
@@ -101,9 +102,7 @@ def first_network(experiment: Experiment, accelerator: Accelerator) -> nn.Module
     return network
 
 
-def resume(
-    accelerator: Accelerator, run: Path, training: checkpoints.Training, conditions: checkpoints.Conditions
-) -> int:
+def resume(accelerator: Accelerator, run: Path, training: checkpoints.Training, conditions: checkpoints.Conditions) -> int:
     """Load the newest training state, the same in all processes; returns the steps taken."""
     resumed = checkpoints.load_newest(run / "checkpoints", training, conditions)
     for line in resumed.warnings:
