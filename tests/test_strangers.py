@@ -3,12 +3,16 @@
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import drawn
 import numpy as np
+import psutil
 import pytest
 from film_files import CODECS, avi_with_subtitles, make_film, refer_outside
 from hostile_work import call_out, crash, fill_memory, never_end, sleep, surroundings, write_much
@@ -18,7 +22,7 @@ from competition.errors import BadInput, Stopped
 from competition.media.films import opened
 from competition.media.kinds import ALL_FILMS, FILMS, PICTURES, identify
 from competition.media.limits import OWN, STRANGERS, Limits
-from competition.media.pictures import read_picture
+from competition.media.pictures import header, read_first, read_picture
 from competition.media.probe import probe
 from competition.media.sandbox import Bounds, run
 from competition.media.thumbnail import thumbnail
@@ -315,6 +319,29 @@ def test_pictures_that_cannot_be_one_picture_are_refused(tmp_path):
     assert probe(tmp_path / "two.gif").media == "film"
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.bmp", "a.webp"])
+def test_a_picture_that_is_cut_or_changed_is_refused_by_name_whatever_is_asked_of_it(tmp_path, name):
+    pictures = [Image.fromarray(drawn.texture(seed, 24, 24)) for seed in range(2)]
+    pictures[0].save(tmp_path / name, **({"save_all": True, "append_images": pictures[1:]} if name == "a.gif" else {}))
+    whole, generator = (tmp_path / name).read_bytes(), np.random.default_rng(0)
+    spoilt = [whole[:size] for size in range(16, len(whole), max(1, len(whole) // 40))]
+    for at in generator.integers(12, len(whole), (40, 3)):
+        changed = bytearray(whole)
+        for place in at:
+            changed[place] ^= 1 << int(generator.integers(8))
+        spoilt.append(bytes(changed))
+    refused = 0
+    for content in spoilt:
+        (tmp_path / name).write_bytes(content)
+        for look in (header, read_first, read_picture):
+            try:
+                look(tmp_path / name, STRANGERS, "called " + name)
+            except BadInput as error:
+                refused += 1
+                assert str(error).startswith(f"called {name}: ")
+    assert refused > len(spoilt) // 4  # of three times as many looks: a header says little, a BMP has no sums
+
+
 # ---- the limited process --------------------------------------------------------------------------------------------
 
 
@@ -359,6 +386,51 @@ def test_a_stop_and_a_time_limit_end_the_process_at_once(tmp_path):
     assert heard == [(1, 3)]
     with pytest.raises(BadInput, match=r"took more than 1 s"):
         run(sleep, bounds=Bounds(seconds=1), path=tmp_path)
+
+
+_WORKER = """
+import sys
+from pathlib import Path
+import hostile_work
+from competition.media.sandbox import run
+sys.path.insert(0, sys.argv[3])
+said = {"report_to" if sys.argv[1] == "sleep" else "stop": lambda *told: print("ready", flush=True)}
+run(getattr(hostile_work, sys.argv[1]), path=Path(sys.argv[2]), **said)
+"""
+_SLOW_START = """
+import os, signal, sys
+if "competition.media.child" in sys.orig_argv:
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.parametrize("function", ["sleep", "write_much"])
+def test_the_process_ends_with_its_parent_even_where_that_is_killed_before_it_was_heeded(tmp_path, function):
+    """Killed while the process is at work, and while it has only just begun: it is stopped there by sitecustomize."""
+    if function == "write_much":
+        (tmp_path / "sitecustomize.py").write_text(_SLOW_START)
+    paths = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-c", _WORKER, function, tmp_path / "made", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}) as worker:
+        assert worker.stdout and worker.stdout.readline() == b"ready\n"
+        [process] = psutil.Process(worker.pid).children()
+        while function == "write_much" and process.status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
+        worker.kill()
+    if function == "write_much":
+        process.resume()
+    until = time.monotonic() + 60
+    while _lives(process):
+        assert time.monotonic() < until, "outlives its parent"
+        time.sleep(0.02)
+    assert not (tmp_path / "made").exists()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_limits_are_the_same_on_both_sides_of_the_door(tmp_path):

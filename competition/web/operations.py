@@ -4,6 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 
 from competition.web import choices
@@ -18,10 +19,13 @@ router = APIRouter(tags=["operations"])
 @router.post("/uploads/{identity}/{operation}", status_code=202)
 async def start(identity: str, operation: str, request: Request, owner: Changer, service: TheService) -> Response:
     """Start an operation on an upload, with the options of its form; answers with the upload's row."""
-    upload = service.uploads.find(owner, identity)
     async with request.form(max_files=0, max_fields=200) as form:
-        settings = _settings(service, upload, operation, form)
-    service.start(upload, operation, settings)
+        return await run_in_threadpool(_start, identity, operation, request, owner, service, form)
+
+
+def _start(identity: str, operation: str, request: Request, owner: str, service: Service, form: FormData) -> Response:
+    upload = service.uploads.find(owner, identity)
+    service.start(upload, operation, _settings(service, upload, operation, form))
     return one_row(request, service, upload, 202)
 
 

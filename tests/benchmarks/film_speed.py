@@ -1,17 +1,23 @@
 """What decoding and encoding cost `video enlarge` beside its network, and how fast it is beside its network alone.
 
-The same frames of a drawn film go through the shipped weights on one thread, from memory and from file to file, in
-turns; medians of several. Seconds are those of the processor, which other programs on the machine do not change much;
-what a frame costs beside the network is measured with an enlarger that costs next to nothing (nearest) in its place.
-Where the command uses all cores, its speed is the network's by its share; where a core is left to decoder and encoder,
-it is the network's. `python tests/benchmarks/film_speed.py [ROUNDS]`.
+The same frames of a drawn film go through the shipped weights, from memory and from file to file, in turns; medians
+of several, with a core left to decoder and encoder and with a thread of torch on every core. Each turn is a process
+of its own, as the command is one: OpenMP lets its threads sleep at every barrier once two Python threads of a process
+have computed and its threads are more than the cores, which would cost the second of two turns a tenth. Seconds of
+the processor are what other programs on the machine do not change much; what a frame costs beside the network is
+measured with an enlarger that costs next to nothing (nearest) in its place. `python tests/benchmarks/film_speed.py
+[ROUNDS]`.
 """
 
+import os
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,28 +47,37 @@ class Took(NamedTuple):
 
 def main(rounds: int) -> None:
     """Measure and keep a table."""
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         scene = drawn.texture(0, SIZE[0], SIZE[1] + FRAMES)
         film, output = Path(name) / "film.mp4", Path(name) / "out.mp4"
         make_film(film, FRAMES, SIZE, picture=lambda number, height, width: scene[:, number : number + width])
         with closing(shots(film, Part(), OWN)) as coming:
             pictures = [shot.picture for shot in coming]
-        turns = [(alone(pictures, NETWORK), whole(film, output, NETWORK)) for _ in range(rounds)]
-        plain = [whole(film, output, "nearest").busy - alone(pictures, "nearest").busy for _ in range(3 * rounds)]
-    network, beside = statistics.median(one.busy for one, _ in turns), statistics.median(plain)
-    speed = statistics.median(one.clock / two.clock for one, two in turns)
-    share = f"{100 * network / (network + beside):.0f} %"
-    row = [f"{1000 * network:.0f}", f"{1000 * beside:.1f}", share, f"{speed:.2f}"]
-    title = f"`video enlarge` of {SIZE[1]}x{SIZE[0]} to four times that, one thread of torch, median of {rounds}"
+        rows = [row(threads, pictures, film, output, rounds) for threads in range(1, len(os.sched_getaffinity(0)) + 1)]
+    title = f"`video enlarge` of {SIZE[1]}x{SIZE[0]} to four times that, median of {rounds} turns"
     columns = [
+        "threads of torch",
         "network, ms of the processor a frame",
         "decoding and encoding, ms",
-        "network's share",
         "speed / network's alone",
     ]
-    keep("film_speed", title, "python tests/benchmarks/film_speed.py", columns, [row], page="docs/video.md")
-    print(row)
+    keep("film_speed", title, "python tests/benchmarks/film_speed.py", columns, rows, page="docs/video.md")
+
+
+def row(threads: int, pictures: list[Samples], film: Path, output: Path, rounds: int) -> list[str]:
+    """The measurement with a number of threads."""
+
+    def took(work: Callable[..., Took], *arguments: object) -> Took:
+        with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (threads,)) as process:
+            return process.submit(work, *arguments).result()
+
+    turns = [(took(alone, pictures, NETWORK), took(whole, film, output, NETWORK)) for _ in range(rounds)]
+    plain = [took(whole, film, output, "nearest").busy - took(alone, pictures, "nearest").busy for _ in range(rounds)]
+    network, beside = statistics.median(one.busy for one, _ in turns), statistics.median(plain)
+    speed = statistics.median(one.clock / two.clock for one, two in turns)
+    told = [str(threads), f"{1000 * network:.0f}", f"{1000 * beside:.1f}", f"{speed:.2f}"]
+    print(*told)
+    return told
 
 
 def alone(pictures: list[Samples], source: str) -> Took:

@@ -1,9 +1,14 @@
 """The platform under load: python web_load.py [SECONDS]. Uploads, pages and two conversions at a time, then a table.
 
-A page process with one worker; memory is the page process's, from a tenth of the time on to the end.
+A page process with two workers, of a thread each: of the four visitors two enlarge films and two pictures with the
+shipped weights, again and again, so that two conversions run at any time while all four look at their pages ten times
+a second, and 64 others send files at 100 kB/s each. Memory and open files are the page process's, from a tenth of the
+time on to the end.
 """
 
+import asyncio
 import base64
+import multiprocessing
 import os
 import re
 import subprocess
@@ -11,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
@@ -18,9 +24,16 @@ import numpy as np
 import psutil
 from measure import ROOT, keep
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from film_files import make_film
+
 from competition.images import encode_png
 
 _VISITORS = 4
+_SENDERS = 64
+_PIECE, _PAUSE = bytes(25_000), 0.25  # of a sender
+_OPTIONS = {"network": "mini_x4", "scale": "4"}
 
 
 def main(seconds: float) -> None:
@@ -29,29 +42,34 @@ def main(seconds: float) -> None:
         process, page = _serve(Path(folder))
         taken: dict[str, list[float]] = {}
         end = time.monotonic() + seconds
-        threads = [threading.Thread(target=_visit, args=(page, end, taken)) for _ in range(_VISITORS)]
-        for thread in threads:
-            thread.start()
+        files = _files(Path(folder)) * (_VISITORS // 2)
+        threads = [threading.Thread(target=_visit, args=(page, end, taken, path)) for path in files]
+        senders = multiprocessing.get_context("spawn").Process(target=send, args=(page, seconds))
+        for one in (senders, *threads):
+            one.start()
         time.sleep(seconds / 10)
-        early = psutil.Process(process.pid).memory_info().rss
-        for thread in threads:
-            thread.join()
-        late = psutil.Process(process.pid).memory_info().rss
+        early, opened = _taken(process.pid)
+        time.sleep(seconds * 8 / 10)
+        late, open_still = _taken(process.pid)
+        for one in (senders, *threads):
+            one.join()
         process.terminate()
         process.wait(60)
     rows = [_row(what, times) for what, times in taken.items()]
     for row in rows:
         print(*row)
     growth = f"{100 * (late / early - 1):+.1f} % of {early / 2**20:.0f} MiB"
-    print("memory", growth, "load", os.getloadavg())
+    files = f"open files {opened} and {open_still}"
+    print("memory", growth, files, "load", os.getloadavg())
     busy = f"on a machine with a load average of {os.getloadavg()[1]:.0f}"
-    title = f"The platform for {seconds:.0f} s with {_VISITORS} visitors {busy}, memory {growth}"
+    load = f"{_VISITORS} visitors, {_SENDERS} uploads and two conversions"
+    title = f"The platform for {seconds:.0f} s with {load} {busy}, memory {growth}, {files}"
     columns = ["request", "number", "median [ms]", "p99 [ms]"]
     keep("web_load", title, f"python tests/benchmarks/web_load.py {seconds:.0f}", columns, rows, "docs/web.md")
 
 
 def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    flags = ["--port", "0", "--data", folder / "data", "--networks", ROOT]
+    flags = ["--port", "0", "--data", folder / "data", "--networks", ROOT, "--workers", "2", "--threads", "1"]
     with open(folder / "logs", "wb") as logs:
         process = subprocess.Popen([sys.executable, "-m", "competition.web", "serve", *map(str, flags)], stderr=logs)
     while not (found := re.search(r'"page": "([^"]+)"', (folder / "logs").read_text())):
@@ -59,10 +77,49 @@ def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     return process, found[1]
 
 
-def _visit(page: str, end: float, taken: dict[str, list[float]]) -> None:
-    """One visitor: adds a picture, converts it, looks at the pages, deletes it, and begins again."""
-    pixels = np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)
-    content = encode_png(pixels)
+def _taken(process: int) -> tuple[int, int]:
+    """Bytes of memory and number of open files."""
+    found = psutil.Process(process)
+    return found.memory_info().rss, found.num_fds()
+
+
+def send(page: str, seconds: float) -> None:
+    """Many visitors whose uploads go on all the time, each over a slow line."""
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(_send(page, seconds) for _ in range(_SENDERS)))
+
+    asyncio.run(all_of_them())
+
+
+async def _send(page: str, seconds: float) -> None:
+    count = int(seconds / _PAUSE)
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(count):
+            await asyncio.sleep(_PAUSE)
+            yield _PIECE
+
+    async with httpx2.AsyncClient(base_url=page, timeout=60) as http:
+        headers = {"X-Token": (await http.get("/api/session")).json()["token"], "Tus-Resumable": "1.0.0"}
+        size = {"Upload-Length": str(2 * count * len(_PIECE))}  # so that it is never whole
+        place = (await http.post("/files", headers=headers | size)).headers["location"]
+        part = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+        assert (await http.patch(place, headers=headers | part, content=body())).status_code == 204
+        await http.delete(place, headers=headers)
+
+
+def _files(folder: Path) -> list[Path]:
+    """A picture of 256x256 and a film of a second."""
+    picture, film = folder / "a.png", folder / "a.mp4"
+    picture.write_bytes(encode_png(np.random.default_rng(0).integers(0, 256, (256, 256, 3), dtype=np.uint8)))
+    make_film(film, 25, (64, 96))
+    return [picture, film]
+
+
+def _visit(page: str, end: float, taken: dict[str, list[float]], path: Path) -> None:
+    """One visitor: adds a file, enlarges it, looks at the pages, deletes it, and begins again."""
+    content = path.read_bytes()
     with httpx2.Client(base_url=page, timeout=60) as http:
 
         def ask(what: str, method: str, path: str, **more: object) -> httpx2.Response:
@@ -75,19 +132,18 @@ def _visit(page: str, end: float, taken: dict[str, list[float]]) -> None:
         ask("page", "GET", "/")
         headers = {"X-Token": ask("session", "GET", "/api/session").json()["token"], "Tus-Resumable": "1.0.0"}
         while time.monotonic() < end:
-            name = base64.b64encode(b"a.png").decode()
+            name = base64.b64encode(path.name.encode()).decode()
             said = {"Upload-Length": str(len(content)), "Upload-Metadata": f"filename {name}"}
             place = ask("upload begun", "POST", "/files", headers={**headers, **said}).headers["location"]
             part = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
-            ask("upload of 200 kB", "PATCH", place, headers={**headers, **part}, content=content)
+            ask("upload", "PATCH", place, headers={**headers, **part}, content=content)
             identity = place.rpartition("/")[2]
             asked = False
             while time.monotonic() < end:
                 ask("page", "GET", "/")
                 [found] = ask("status", "GET", "/api/files").json()
                 if found["state"] == "ready" and not asked:
-                    options = {"network": "bicubic", "scale": "2"}
-                    ask("start", "POST", f"/uploads/{identity}/enlarge", headers=headers, data=options)
+                    ask("start", "POST", f"/uploads/{identity}/enlarge", headers=headers, data=_OPTIONS)
                     asked = True
                 elif asked and found["jobs"][0]["state"] == "done":
                     break
