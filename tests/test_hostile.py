@@ -267,6 +267,7 @@ def test_damaged_bytes_are_read_or_refused(name: str, count: int, state: State, 
                 door(path)
             except BadCheckpoint as error:
                 refused += 1
-                assert len(error.lines) == 1
+                # One line, or one for each wrong key of a description, such as `model` changed to `moden`.
+                assert error.lines and all(line.startswith(f"{path}: ") for line in error.lines), error.lines
     print(f"{refused} of {count} refused")
     assert refused > count / 2
