@@ -23,6 +23,7 @@ from competition.images import encode_png
 from competition.locks import locked
 from competition.video.enlarge import work_folder
 from competition.web import choices, conversions
+from competition.web.reasons import explain
 
 _CODECS = {
     "clip.gif": ("gif", "rgb8"),
@@ -105,6 +106,17 @@ def test_pictures_become_the_frames_of_a_film(visitor):
     visitor.work()
     made = have_done(visitor, identities[0], "merge", others=identities[1:], rate="5")
     assert frames_of(made["result.mp4"]) == [(32, 24)] * 3
+
+
+def test_a_picture_that_does_not_fit_among_the_frames_is_named(visitor):
+    names = ("영상" * 90 + ".png", "wide.png")
+    sent = [visitor.send(name, encode_png(drawn.texture(1, 24, 32 + 8 * place))) for place, name in enumerate(names)]
+    visitor.work()
+    assert visitor.ask("POST", f"/uploads/{sent[0]}/merge", data={"others": sent[1:]}).status_code == 202
+    visitor.work()
+    [reason] = [job["reason"] for found in visitor.files() for job in found["jobs"]]
+    assert "wide.png: is 40x24, 000000 영상" in reason and reason.endswith("is 32x24. Make all of one size")
+    assert "wide.png: 크기가 40x24인데" in explain("ko", reason)
 
 
 @pytest.mark.slow

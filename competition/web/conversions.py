@@ -108,7 +108,8 @@ def merge(sources: list[Source], folder: Path, settings: Settings, report: Repor
         delete(frames)  # of an earlier attempt
         make_folder(frames)
         for number, (path, name) in enumerate(sources):
-            (frames / f"{number:06}{_ending(name)}").hardlink_to(path)
+            # In order, and so that a refusal names the visitor's own file; disks take 255 bytes of a name.
+            (frames / f"{number:06} {Path(name).stem[:50]}{_ending(name)}").hardlink_to(path)
         rate = Fraction(str(settings["rate"]))
         made = merge_frames(frames, output, rate, limits=_limits(settings), report=report)
         delete(frames)
