@@ -19,8 +19,8 @@ import web_client
 from PIL import Image
 from web_client import Visitor
 
-from competition.files import locked
 from competition.images import encode_png
+from competition.locks import locked
 from competition.video.enlarge import work_folder
 from competition.web import choices, conversions
 from competition.web.reasons import explain

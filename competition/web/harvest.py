@@ -9,7 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from competition.errors import CompetitionError
-from competition.files import locked, make_folder, write_atomic
+from competition.files import make_folder, write_atomic
+from competition.locks import locked
 from competition.media import sandbox
 from competition.web.logs import log
 from competition.web.settings import Settings
