@@ -10,14 +10,17 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import drawn
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
 
 import web_client
+from film_files import make_film
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -30,7 +33,8 @@ from competition.errors import UsageError
 from competition.images import encode_png, read_rgb
 from competition.models import AnyScaleConfig
 from competition.networks import PLAIN
-from competition.web import choices, jobs, wording
+from competition.web import choices, jobs, service, wording
+from competition.web import harvest as harvesting
 from competition.web.__main__ import listen
 from competition.web.harvest import harvest
 from competition.web.pages import _changes
@@ -491,6 +495,81 @@ def test_pictures_become_pairs_only_with_consent_and_are_forgotten_with_it(visit
     assert json.loads((folder / "origins.json").read_text()) == {}
     assert not list((folder / "train/hr").iterdir())
     assert [found["consent"] for found in visitor.files()] == [False, False]
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> bytes:
+    """Two takes, of other scenes, in half a second."""
+    folder = tmp_path_factory.mktemp("films")
+    made = make_film(
+        folder / "film.mp4", 12, (74, 98), sound=False, picture=lambda number, *size: drawn.texture(number // 6, *size)
+    )
+    return made.read_bytes()
+
+
+def give(visitor: Visitor, content: bytes, name: str = "film.mp4") -> str:
+    """A film that was looked at, with consent."""
+    identity = visitor.have(name, media="film", kind="MP4")
+    visitor.service.storage.content(identity).write_bytes(content)
+    change(visitor, Upload, identity, consent=True)
+    return identity
+
+
+def pairs_in(folder: Path) -> list[str]:
+    """Names of the pairs, without ending, whole or half."""
+    return sorted({path.stem for side in ("lr", "hr") for path in (folder / "train" / side).iterdir()})
+
+
+def test_a_film_given_becomes_pairs_that_know_their_upload_and_their_second(visitor, film, tmp_path):
+    given, other = give(visitor, film), give(visitor, film, "copy.mp4")
+    change(visitor, Upload, other, consent=False)
+    harvest(Settings(data=tmp_path / "data"))
+    folder = tmp_path / "data/harvest"
+    names = [pair.name for pair in find_pairs(folder, 4)]  # as train finds them
+    assert len(names) == 2 and all(re.fullmatch(given + r"_\d{9}\.png", name) for name in names)
+    record = json.loads((folder / "origins.json").read_text())
+    assert sorted(record) == pairs_in(folder) == [name.removesuffix(".png") for name in names]
+    for (name, said), scene in zip(sorted(record.items()), (0, 1), strict=True):
+        assert said["upload"] == given and said["name"] == "film.mp4" and said["size"] == [96, 72]
+        assert int(said["second"] / 0.24) == scene and name == f"{given}_{round(said['second'] * 1000):09d}"
+        high = read_rgb(folder / f"train/hr/{name}.png").astype(int)
+        assert np.abs(high - drawn.texture(scene, 74, 98)[:72, :96]).mean() < 12
+    assert visitor.ask("POST", f"/uploads/{given}/consent/withdraw").status_code == 200
+    assert pairs_in(folder) == [] and json.loads((folder / "origins.json").read_text()) == {}
+
+
+def test_what_a_killed_harvest_leaves_is_forgotten_or_made_good(visitor, film, tmp_path):
+    """Killed when the pairs are written and their record is not."""
+    folder = tmp_path / "data/harvest"
+    kill = "harvest._note = lambda *said: os.kill(os.getpid(), 9)"
+    script = f"import os, sys; from competition.web import harvest, settings; {kill}"
+    given = give(visitor, film)
+    line = [sys.executable, "-c", f"{script}; harvest.harvest(settings.Settings(data=sys.argv[1]))", tmp_path / "data"]
+    assert subprocess.run(line, timeout=120).returncode == -9
+    first, second = pairs_in(folder)
+    assert first.startswith(given) and second.startswith(given) and not (folder / "origins.json").exists()
+    (folder / f"train/hr/{first}.png").unlink()  # half a pair
+    (folder / f"train/lr/{'0' * 32}_000000000.png").write_bytes(b"of an upload that is no more")
+    harvest(Settings(data=tmp_path / "data"))
+    assert [pair.name for pair in find_pairs(folder, 4)] == [f"{first}.png", f"{second}.png"]
+    assert sorted(json.loads((folder / "origins.json").read_text())) == pairs_in(folder) == [first, second]
+    (folder / "origins.json").unlink()  # as if killed again
+    visitor.ask("DELETE", f"/uploads/{given}")
+    assert pairs_in(folder) == []
+
+
+def test_a_film_deleted_while_it_is_harvested_leaves_no_pair(visitor, film, tmp_path, monkeypatch):
+    given = give(visitor, film)
+
+    def delete_then_note(*said: Any) -> None:
+        visitor.ask("DELETE", f"/uploads/{given}")
+        monkeypatch.undo()
+        harvesting._note(*said)
+
+    monkeypatch.setattr(harvesting, "_note", delete_then_note)
+    harvest(Settings(data=tmp_path / "data"))
+    assert pairs_in(tmp_path / "data/harvest") == []
+    assert json.loads((tmp_path / "data/harvest/origins.json").read_text()) == {}
 
 
 # ---- hands ----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Frames of films as RGB pictures and back, by the range and the matrix that they are in."""
 
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import cv2
@@ -118,12 +119,15 @@ class Painter:
 
 def _graph(frame: Any, scaling: str, pixel_format: str) -> Any:
     """A chain of FFmpeg's filters from frames like this one to a pixel format."""
+    return _chain(frame, ("scale", scaling), ("format", pixel_format))
+
+
+def _chain(frame: Any, *filters: tuple[str, str]) -> Any:
+    """FFmpeg's filters with their options, one behind the other, for frames like this one."""
     graph = library().filter.Graph()
-    source = graph.add("buffer", _described(frame))
-    scale, format, sink = graph.add("scale", scaling), graph.add("format", pixel_format), graph.add("buffersink")
-    source.link_to(scale)
-    scale.link_to(format)
-    format.link_to(sink)
+    links = [graph.add("buffer", _described(frame)), *(graph.add(*one) for one in filters), graph.add("buffersink")]
+    for one, next in pairwise(links):
+        one.link_to(next)
     graph.configure()
     return graph
 
@@ -161,6 +165,22 @@ class Palettes:
             use.link_to(sink)
             self._graph.configure()
         return _through(self._graph, frame)
+
+
+class Cuts:
+    """Tells of each frame of a film whether a take begins with it, by FFmpeg's `scdet` on a small version."""
+
+    def __init__(self) -> None:
+        self._graph: Any = None
+
+    def __call__(self, frame: Any) -> bool:
+        if self._graph is None:
+            # Its score is how much more this frame differs from the last than that one did: steady motion is no cut.
+            # From 5 on it tells 79 of 79 cuts between photographs, blended for a frame or not; from 10 on, its own
+            # threshold, two thirds of the blended ones. A jerk of the camera by a tenth of the frame may pass for one.
+            filters = ("scale", "128:72:flags=area"), ("format", "yuv420p"), ("scdet", "threshold=5")
+            self._graph = _chain(frame, *filters)
+        return "lavfi.scd.time" in _through(self._graph, frame).metadata
 
 
 def _described(frame: Any) -> str:
