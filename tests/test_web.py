@@ -24,7 +24,7 @@ from film_files import make_film
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 from web_client import TUS, Visitor
 
@@ -444,6 +444,94 @@ def test_changes_come_as_events(visitor):
     assert retry.startswith("retry:") and '<ul id="files" hx-swap-oob="innerMorph"><li' in everything
     assert f'id="upload-{identity}"' in change and 'hx-swap-oob="outerMorph"' in change and "Waiting" in change
     assert all(line.startswith("data: ") for line in change.strip().split("\n"))
+
+
+def pages_of(visitor: Visitor) -> list[list[str]]:
+    """The uploads of each page, from the first on by the links to older ones."""
+    found, place = [], "/"
+    while place:
+        page = visitor.http.get(place).text
+        found.append(re.findall(r'data-upload="(\w+)"', page))
+        [*older] = re.findall(r'rel="next" href="([^"]+)"', page)
+        place = older[0] if older else ""
+    return found
+
+
+def test_older_files_are_on_later_pages(visitor, monkeypatch):
+    monkeypatch.setattr(service, "PAGE", 3)
+    assert "<nav" not in visitor.http.get("/").text
+    newest = [visitor.have(f"{number}.png") for number in range(7)][::-1]
+    assert pages_of(visitor) == [newest[:3], newest[3:6], newest[6:]]
+    second, third = (visitor.http.get(f"/?page={number}").text for number in (2, 3))
+    assert 'rel="prev" href="/"' in second and 'rel="prev" href="/?page=2"' in third and 'rel="next"' not in third
+    visitor.http.get("/language/ko")
+    assert "더 오래된 파일" in visitor.http.get("/").text and "더 최근 파일" in visitor.http.get("/?page=3").text
+    answer = visitor.ask("POST", f"/uploads/{newest[6]}/enlarge", data={"network": "bicubic"})
+    assert f'id="upload-{newest[6]}"' in answer.text and answer.text.count('class="job queued"') == 1
+    assert visitor.ask("DELETE", f"/uploads/{newest[6]}").status_code == 200
+    assert pages_of(visitor) == [newest[:3], newest[3:6]]
+
+
+def test_programs_get_pages_and_wrong_ones_are_refused(visitor, monkeypatch):
+    monkeypatch.setattr(service, "PAGE", 3)
+    newest = [visitor.have(f"{number}.png") for number in range(5)][::-1]
+    start(visitor, newest[4])
+    first, second, third = (visitor.http.get("/api/files", params={"page": number}) for number in (1, 2, 3))
+    assert [found["id"] for found in first.json()] == newest[:3] and first.json() == visitor.files()
+    assert first.headers["link"] == '</api/files?page=2>; rel="next"' and "link" not in second.headers
+    assert [(found["id"], len(found["jobs"])) for found in second.json()] == [(newest[3], 0), (newest[4], 1)]
+    assert third.json() == []
+    for wrong in ("0", "-1", "x", "", "1.5", "1e9", "9" * 30):
+        for place in ("/", "/api/files", "/events"):
+            answer = visitor.http.get(place, params={"page": wrong})
+            assert (answer.status_code, answer.json()["error"]) == (422, "wrong option"), (place, wrong)
+    told = visitor.http.get("/openapi.json").json()["paths"]["/api/files"]["get"]["parameters"]
+    assert [(one["name"], one["schema"]["minimum"]) for one in told] == [("page", 1)]
+
+
+def test_a_list_asks_for_its_page_and_the_jobs_of_that_only(visitor, monkeypatch):
+    monkeypatch.setattr(service, "PAGE", 2)
+    for number in range(5):
+        start(visitor, visitor.have(f"{number}.png"))
+    asked: list[tuple[str, Any]] = []
+    event.listen(visitor.service.engine, "before_cursor_execute", lambda *said: asked.append(said[2:4]))
+    assert len(visitor.files()) == 2
+    assert len(asked) == 2
+    with visitor.service.engine.connect() as connection:
+        found = [connection.exec_driver_sql(*query).all() for query in asked[:2]]
+        plans = [
+            str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {line}", values).all()) for line, values in asked[:2]
+        ]
+    assert [len(one) for one in found] == [3, 2]  # a page and one more, to know of older ones; the jobs of the page
+    assert "newest" in plans[0] and "ix_jobs_upload" in plans[1] and "SCAN" not in str(plans)
+
+
+def test_events_are_those_of_the_page_that_is_open(visitor, monkeypatch):
+    import asyncio
+
+    monkeypatch.setattr(service, "PAGE", 2)
+    old, *newer = [visitor.have(f"{number}.png") for number in range(3)]
+
+    async def listen(page: int) -> list[str]:
+        class Open:
+            app = visitor.app
+
+            async def is_disconnected(self) -> bool:
+                return False
+
+        stream = _changes(Open(), visitor.service, owner_of(visitor), "en", page)  # type: ignore[arg-type]
+        heard = [await anext(stream), await anext(stream)]
+        for identity in (old, newer[0]) if page == 1 else (newer[0], old):
+            start(visitor, identity)
+        heard.append(await anext(stream))
+        await stream.aclose()  # type: ignore[attr-defined]
+        return heard[1:]
+
+    for page, mine, others in ((1, newer, [old]), (2, [old], newer)):
+        everything, change = asyncio.run(listen(page))
+        assert all(f'id="upload-{one}"' in everything for one in mine) and 'id="pages"' in everything
+        assert f'id="upload-{mine[0]}"' in change and 'hx-swap-oob="outerMorph"' in change
+        assert not any(f'id="upload-{one}"' in everything + change for one in others)
 
 
 def test_answers_carry_strict_headers(visitor):
