@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 from competition.images import Samples
-from competition.media.films import library
+from competition.media.films import library, orientation
+from competition.video.light import Light
 
 # FFmpeg's numbers for matrices, and its scaler's names; RGB itself, 0, is stored by BT.709.
 _MATRICES = {1: "bt709", 4: "fcc", 5: "bt470", 6: "smpte170m", 7: "smpte240m", 9: "bt2020", 10: "bt2020"}
@@ -19,10 +20,11 @@ _EXACT = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 
 
 class Look(NamedTuple):
-    """How a film's frames are stored and shown: FFmpeg's numbers for colour, the shape of a pixel, the turn to upright.
+    """How a film's frames are stored and shown: FFmpeg's numbers for colour, the shape of a pixel, the way to upright.
 
     `matrix` and `range` are those the frames are read by; films that say neither are taken as players take them.
-    `turns` counts quarter turns to the left, `bits` is 8 or 16 per sample in memory.
+    `turns` counts quarter turns to the left, behind which `mirrored` frames are mirrored sideways; `bits` is 8 or 16
+    per sample in memory.
     """
 
     matrix: int
@@ -33,6 +35,8 @@ class Look(NamedTuple):
     turns: int
     bits: int
     time_base: Fraction
+    mirrored: bool = False
+    light: Light = Light()
 
     def shown_aspect(self) -> Fraction:
         """The shape of a pixel after the turn."""
@@ -46,15 +50,17 @@ def look_of(frame: Any, stream: Any) -> Look:
     guessed = usual_matrix(frame.height)
     matrix = _BT709 if rgb else frame.colorspace if frame.colorspace in _MATRICES else guessed
     deep = max(component.bits for component in frame.format.components) > 8
+    turns, mirrored = orientation(frame)
     return Look(
         matrix,
         LIMITED if rgb or not full else _FULL,
         frame.color_primaries,
         frame.color_trc,
         stream.sample_aspect_ratio or Fraction(1),
-        round(frame.rotation / 90) % 4,
+        turns,
         16 if deep else 8,
         Fraction(stream.time_base),
+        mirrored,
     )
 
 
@@ -84,7 +90,8 @@ class Reader:
             peak = np.iinfo(pixels.dtype).max
             share = pixels[..., 3:].astype(np.float32) / peak
             pixels = (pixels[..., :3] * share + peak * (1 - share) + 0.5).astype(pixels.dtype)
-        upright: Samples = np.ascontiguousarray(np.rot90(pixels, self._look.turns))
+        turned = np.rot90(pixels, self._look.turns)
+        upright: Samples = np.ascontiguousarray(turned[:, ::-1] if self._look.mirrored else turned)
         return upright
 
     def _source(self, frame: Any) -> str:
