@@ -67,28 +67,9 @@ help:  ## this list
 	$(BIN)/python -m pip install --quiet -c constraints.txt --no-deps --force-reinstall opencv-python-headless
 	touch $@
 
-.venv/installed-dev: .venv/installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[dev]'
-	touch $@
-
-.venv/installed-export: .venv/installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[export]'
-	touch $@
-
-.venv/installed-analysis: .venv/installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[analysis]'
-	touch $@
-
-.venv/installed-notebook: .venv/installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[notebook]'
-	touch $@
-
-.venv/installed-study: .venv/installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[study]'
-	touch $@
-
-.venv/installed-web: .venv/installed
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[web]'
+# With what an extra of pyproject.toml brings: dev, export, web, ...
+.venv/installed-%: .venv/installed
+	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[$*]'
 	touch $@
 
 install: .venv/installed  ## make .venv with the pinned dependencies
@@ -160,8 +141,7 @@ pretrained: install  ## list published weights, or fetch and convert one with NA
 test: install-dev  ## the tests
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-test-slow: install-dev  ## the tests that take minutes; those of the page need Debian's chromium, redis-server, postgresql
-	$(BIN)/python -m pip install --quiet -c constraints.txt --no-build-isolation -e '.[web-tests]'
+test-slow: install-dev .venv/installed-web-tests  ## the tests that take minutes; those of the page need Debian's chromium, redis-server, postgresql
 	$(BIN)/python -m pytest -m slow
 
 soak: install-dev  ## kill training at 230 random moments; nothing may be lost, every end must have the same bits

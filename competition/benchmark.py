@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from rich.table import Table
 
 from competition.data.benchmarks import Benchmark, Range, find_benchmarks
 from competition.data.pairs import Pair
-from competition.engine import build_engine
 from competition.ensemble import bicubic, enlarge_by
 from competition.errors import ArgumentParser, UsageError, run_command
 from competition.images import Bytes, quantize, read_rgb, to_bytes, to_tensor
@@ -22,10 +20,9 @@ from competition.metrics import MetricConfig
 from competition.networks import choose
 from competition.progress import console, progress
 from competition.scoring import gain, psnr_and_ssim, write_csv
-from competition.tiling import Tiled
+from competition.upscaler import Upscaler, load_upscaler
 
 HEADS = ("PSNR", "SSIM", "gain", "beats\nbicubic", "seconds\neach")
-_DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Row(NamedTuple):
@@ -56,7 +53,7 @@ def main(arguments: Sequence[str]) -> None:
     if given.border is not None and given.border < 0:
         raise UsageError(f"--border: {given.border} is negative. Give 0 or a number of pixels")
     metric = MetricConfig(channel=given.metric, border=scale if given.border is None else given.border)
-    networks = {source: _tiled(source, scale) for source in given.sources}
+    networks = {source: load_upscaler(source, scale=scale) for source in given.sources}
     benchmarks = find_benchmarks(given.benchmarks, scale, _ranges(given.only))
     rows = score(networks, benchmarks, scale, metric)
     console.print(_table(rows, f"x{scale}, {metric.definition()}"))
@@ -65,7 +62,7 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def score(
-    networks: Mapping[str, Tiled], benchmarks: Sequence[Benchmark], scale: int, metric: MetricConfig
+    networks: Mapping[str, Upscaler], benchmarks: Sequence[Benchmark], scale: int, metric: MetricConfig
 ) -> list[Row]:
     """All methods on all pictures, sorted by set: bicubic, the networks, then what was published.
 
@@ -86,21 +83,16 @@ def score(
     return rows
 
 
-def _tiled(source: str, scale: int) -> Tiled:
-    network = choose(source, scale).network.to(_DEVICE, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Tiled(build_engine(network), network, scale, None)
-
-
 def _measure(
-    benchmark: str, pair: Pair, networks: Mapping[str, Tiled], scale: int, metric: MetricConfig
+    benchmark: str, pair: Pair, networks: Mapping[str, Upscaler], scale: int, metric: MetricConfig
 ) -> Iterator[Row]:
     """One picture by bicubic and by every network."""
     low, truth, image = read_rgb(pair.low), read_rgb(pair.high), Path(pair.name).stem
     enlarged: dict[str, tuple[Bytes, float | None]] = {"bicubic": (bicubic(low, scale), None)}
-    for name, tiled in networks.items():
+    for name, network in networks.items():
         started = time.monotonic()
         # By way of 16 bits, as `infer` writes its predictions.
-        picture = to_bytes(quantize(enlarge_by(tiled, to_tensor(low).to(_DEVICE)), 16))
+        picture = to_bytes(quantize(enlarge_by(network.tiled, to_tensor(low).to(network.device)), 16))
         enlarged[name] = picture, time.monotonic() - started
     plain = metric.psnr(enlarged["bicubic"][0], truth)
     for name, (picture, seconds) in enlarged.items():

@@ -46,17 +46,17 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     assert experiment.gan
     contest, identity = loops.open_contest(experiment, run, accelerator)
     stop = processes.StopSignal()
-    network = loops.first_network(experiment, accelerator)
-    judge = experiment.gan.discriminator.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    own = experiment.optimizer.build(network)
-    other = experiment.optimizer.model_copy(update={"layers": ()}).build(judge)  # it has no such layers
-    training = checkpoints.Training(network, copy.deepcopy(network), own, Learner(judge, other))
-    model, optimizer, discriminator, other_optimizer = accelerator.prepare(network, own, judge, other)
+    training = _begin(experiment, accelerator)
+    network, judge = training.learners()
+    prepared = accelerator.prepare(*network, *judge)
+    clip = experiment.clip.build() if experiment.clip else None
+    players = Player(network.model, *prepared[:2]), Player(judge.model, *prepared[2:])
+    game = Game(accelerator, *players, experiment.gan.weight, clip)
     conditions = checkpoints.Conditions.now(identity, experiment.seed, accelerator.num_processes)
     step = loops.resume(accelerator, run, training, conditions)
     log = Log(accelerator, run / "metrics.jsonl", step)
     if step == experiment.steps and log.validated(step):
-        return loops.finish(accelerator, run, model, optimizer, discriminator, other_optimizer)
+        return loops.finish(accelerator, run, *prepared)
 
     loops.require_room(accelerator, run, training)
     validation = loops.Validation(experiment, run, contest)
@@ -64,7 +64,6 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     batches = loops.open_batches(experiment, accelerator, contest, step)
     keeper.make_up(step)
     stages, criterion = experiment.all_stages(), nn.Module()
-    clip = experiment.clip.build() if experiment.clip else None
     stage, pace, left_out = stages[0], loops.Pace(step, experiment.steps), 0
     with closing(batches), progress(shown=accelerator.is_main_process) as bar:
         task = bar.add_task(experiment.name, total=experiment.steps, completed=step)
@@ -73,36 +72,30 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
                 stage = next(stage for stage in stages if step < stage.last)
                 criterion = stage.loss.build().to(accelerator.device)
             lr = stage.rate(step)
-            for group in [*optimizer.param_groups, *other_optimizer.param_groups]:
-                group["lr"] = lr * group["factor"]
-            low, high = batch[0].floats(accelerator.device)  # of one scale
-            made = model(low)
-            # In one call, which is all that gradients on their way between processes allow.
-            real, false = discriminator(torch.cat([low, low]), torch.cat([high, made.detach()])).chunk(2)
-            told_apart = (opinion(real, True) + opinion(false, False)) / 2
-            taught = _descend(accelerator, told_apart, judge, other_optimizer, clip, lr)
-            judge.requires_grad_(False)
-            loss, adversarial = criterion(made, high), opinion(judge(low, made), True)
-            total = experiment.gan.weight * loss + adversarial
-            moved = _descend(accelerator, total, network, optimizer, clip, lr, stop.requested)
-            judge.requires_grad_(True)
-            left_out = 0 if taught.finite and moved.finite else left_out + 1
-            if moved.finite:
+            played = game.play(*batch[0].floats(accelerator.device), criterion, lr, stop.requested)  # of one scale
+            left_out = 0 if played.taught.finite and played.moved.finite else left_out + 1
+            if played.moved.finite:
                 update_ema(training.ema, training.model, stage.ema, step)
             step += 1
             pace.samples += stage.batch
             bar.update(task, completed=step)
             if left_out:
-                loops.leave_out(experiment, accelerator, step, told_apart + total, taught.norm + moved.norm, left_out)
+                loops.leave_out(experiment, accelerator, step, *played.sums(), left_out)
                 continue  # weights that give such values are neither saved nor measured
             if loops.due(step, experiment.log_every, experiment.steps):
-                losses = torch.stack([loss, adversarial, told_apart]).detach()
-                names = ("loss", "adversarial", "discriminator")
-                means = dict(zip(names, accelerator.reduce(losses, "mean").tolist(), strict=True))
-                norms = {"grad_norm": moved.norm.item(), "discriminator_grad_norm": taught.norm.item()}
-                log.write(step, lr=lr, **means, **norms, **pace.so_far(step))
-            keeper.after(step, moved.stop)
-    loops.finish(accelerator, run, model, optimizer, discriminator, other_optimizer)
+                log.write(step, lr=lr, **played.means(accelerator), **pace.so_far(step))
+            keeper.after(step, played.moved.stop)
+    loops.finish(accelerator, run, *prepared)
+
+
+def _begin(experiment: Experiment, accelerator: Accelerator) -> checkpoints.Training:
+    """Both networks as training begins with them."""
+    assert experiment.gan
+    network = loops.first_network(experiment, accelerator)
+    judge = experiment.gan.discriminator.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    own = experiment.optimizer.build(network)
+    other = experiment.optimizer.model_copy(update={"layers": ()}).build(judge)  # it has no such layers
+    return checkpoints.Training(network, copy.deepcopy(network), own, Learner(judge, other))
 
 
 class Descent(NamedTuple):
@@ -113,26 +106,75 @@ class Descent(NamedTuple):
     stop: bool
 
 
-def _descend(
-    accelerator: Accelerator,
-    loss: Tensor,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    clip: Clip | None,
-    lr: float,
-    stop: bool = False,
-) -> Descent:
-    """One step of a network's optimiser down its loss, left out where a value is not finite."""
-    accelerator.backward(loss)
-    parameters = list(network.parameters())
-    norm = nn.utils.get_total_norm([weight.grad for weight in parameters if weight.grad is not None])
-    finite, stopping = processes.agree(accelerator, torch.stack([loss.detach(), norm]), stop)
-    if finite and clip:
-        clip(parameters, lr)
-    if finite:
-        optimizer.step()
-    optimizer.zero_grad()
-    return Descent(norm, finite, stopping)
+class Played(NamedTuple):
+    """What a step of both came to: the network's two losses and the discriminator's, and how each went down its own."""
+
+    loss: Tensor
+    adversarial: Tensor
+    discriminator: Tensor
+    weighted: Tensor
+    """The network's losses, added as it went down them."""
+    taught: Descent
+    """The discriminator's."""
+    moved: Descent
+    """The network's."""
+
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """Loss and gradient norm of both; not finite where one is not."""
+        return self.discriminator + self.weighted, self.taught.norm + self.moved.norm
+
+    def means(self, accelerator: Accelerator) -> dict[str, float]:
+        """Losses, as means over the processes, and gradient norms, under their names in the log."""
+        losses = torch.stack([self.loss, self.adversarial, self.discriminator]).detach()
+        names = ("loss", "adversarial", "discriminator")
+        means = dict(zip(names, accelerator.reduce(losses, "mean").tolist(), strict=True))
+        return means | {"grad_norm": self.moved.norm.item(), "discriminator_grad_norm": self.taught.norm.item()}
+
+
+class Player(NamedTuple):
+    """One of the two networks: itself, and as the processes share it, with its optimiser."""
+
+    model: nn.Module
+    shared: nn.Module
+    optimizer: torch.optim.Optimizer
+
+
+class Game(NamedTuple):
+    """The two networks, the weight λ of the network's loss, and what clips gradients."""
+
+    accelerator: Accelerator
+    network: Player
+    judge: Player
+    weight: float
+    clip: Clip | None
+
+    def play(self, low: Tensor, high: Tensor, criterion: nn.Module, lr: float, stop: bool) -> Played:
+        """One step of the discriminator, then one of the network; each left out where a value is not finite."""
+        made = self.network.shared(low)
+        # In one call, which is all that gradients on their way between processes allow.
+        real, false = self.judge.shared(torch.cat([low, low]), torch.cat([high, made.detach()])).chunk(2)
+        told_apart = (opinion(real, True) + opinion(false, False)) / 2
+        taught = self._descend(self.judge, told_apart, lr)
+        self.judge.model.requires_grad_(False)
+        loss, adversarial = criterion(made, high), opinion(self.judge.model(low, made), True)
+        weighted = self.weight * loss + adversarial
+        moved = self._descend(self.network, weighted, lr, stop)
+        self.judge.model.requires_grad_(True)
+        return Played(loss, adversarial, told_apart, weighted, taught, moved)
+
+    def _descend(self, player: Player, loss: Tensor, lr: float, stop: bool = False) -> Descent:
+        for group in player.optimizer.param_groups:
+            group["lr"] = lr * group["factor"]
+        self.accelerator.backward(loss)
+        parameters = list(player.model.parameters())
+        norm = nn.utils.get_total_norm([weight.grad for weight in parameters if weight.grad is not None])
+        finite, stopping = processes.agree(self.accelerator, torch.stack([loss.detach(), norm]), stop)
+        if finite and self.clip:
+            self.clip(parameters, lr)
+        if finite:
+            player.optimizer.step()
+        player.optimizer.zero_grad()
+        return Descent(norm, finite, stopping)
 
 
 if __name__ == "__main__":

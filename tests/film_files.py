@@ -61,39 +61,61 @@ def make_film(
         tone = container.add_stream(voice, rate=48000, layout="stereo", bit_rate=96000) if sound and voice else None
         text = container.add_mux_stream("subrip") if subtitles else None
         if chapters:
-            base = Fraction(1, 1000)
-            parts = [(0, 0, 200, "one"), (1, 200, 400, "two")]
-            container.set_chapters(
-                [
-                    {"id": number, "start": start, "end": end, "time_base": base, "metadata": {"title": title}}
-                    for number, start, end, title in parts
-                ]
-            )
-            container.metadata["title"] = "A film"
+            _name_chapters(container)
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture(number, *size), format="rgb24")
-            frame = frame.reformat(format=stream.pix_fmt, dst_color_range=context.get("color_range"))
-            frame.pts = stamps[number] if stamps else number * 100 // RATE
-            frame.time_base = Fraction(1, 100)
-            container.mux(stream.encode(frame))
+            stamp = stamps[number] if stamps else number * 100 // RATE
+            _add_frame(container, stream, picture(number, *size), stamp, context.get("color_range"))
         container.mux(stream.encode())
         if text:
-            packet = av.Packet(b"words")
-            packet.stream, packet.pts, packet.dts, packet.duration = text, 100, 100, 200
-            packet.time_base = Fraction(1, 1000)
-            container.mux(packet)
+            _add_words(container, text)
         if tone:
-            resampler = av.AudioResampler(
-                tone.codec_context.format, "stereo", 48000, frame_size=tone.codec_context.frame_size or None
-            )
-            count = 48000 * frames // RATE
-            wave = (np.sin(np.arange(count) * 440 * 2 * np.pi / 48000) * 9000).astype(np.int16)
-            whole = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], format="s16", layout="stereo")
-            whole.sample_rate, whole.pts, whole.time_base = 48000, 0, Fraction(1, 48000)
-            for part in [*resampler.resample(whole), *resampler.resample(None)]:
-                container.mux(tone.encode(part))
-            container.mux(tone.encode())
+            _add_tone(container, tone, 48000 * frames // RATE)
     return path
+
+
+def _name_chapters(container) -> None:
+    """Two, each a fifth of a second long, and a title."""
+    base = Fraction(1, 1000)
+    parts = [(0, 0, 200, "one"), (1, 200, 400, "two")]
+    container.set_chapters(
+        [
+            {"id": number, "start": start, "end": end, "time_base": base, "metadata": {"title": title}}
+            for number, start, end, title in parts
+        ]
+    )
+    container.metadata["title"] = "A film"
+
+
+def _add_frame(container, stream, pixels: Bytes, stamp: int, colours: object) -> None:
+    import av
+
+    frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+    frame = frame.reformat(format=stream.pix_fmt, dst_color_range=colours)
+    frame.pts, frame.time_base = stamp, Fraction(1, 100)
+    container.mux(stream.encode(frame))
+
+
+def _add_words(container, text) -> None:
+    import av
+
+    packet = av.Packet(b"words")
+    packet.stream, packet.pts, packet.dts, packet.duration = text, 100, 100, 200
+    packet.time_base = Fraction(1, 1000)
+    container.mux(packet)
+
+
+def _add_tone(container, tone, count: int) -> None:
+    """So many samples of 440 Hz."""
+    import av
+
+    context = tone.codec_context
+    resampler = av.AudioResampler(context.format, "stereo", 48000, frame_size=context.frame_size or None)
+    wave = (np.sin(np.arange(count) * 440 * 2 * np.pi / 48000) * 9000).astype(np.int16)
+    whole = av.AudioFrame.from_ndarray(np.repeat(wave, 2)[None], format="s16", layout="stereo")
+    whole.sample_rate, whole.pts, whole.time_base = 48000, 0, Fraction(1, 48000)
+    for part in [*resampler.resample(whole), *resampler.resample(None)]:
+        container.mux(tone.encode(part))
+    container.mux(tone.encode())
 
 
 def frames_of(path: Path) -> list[tuple[float, Bytes]]:

@@ -205,7 +205,7 @@ SABOTAGES = [
     Sabotage(
         "the network's step changes its adversary too",
         "competition/train_gan.py",
-        """            judge.requires_grad_(False)
+        """        self.judge.model.requires_grad_(False)
 """,
         "",
         ("test_train_gan.py::test_two_steps_are_those_of_the_paper_written_out",),

@@ -258,8 +258,11 @@ def test_room_for_all_states_and_the_best_weights_is_asked_for_before_training(t
     assert needed[1] - needed[0] == pytest.approx(checkpoints.KEEP * state, abs=1500)
 
 
-def test_room_is_asked_for_where_no_state_was_saved_yet(tmp_path):
+def test_room_is_asked_for_where_no_state_was_saved_yet(tmp_path, monkeypatch):
     checkpoints.require_room(tmp_path / "checkpoints", begin())
+    pretend_free(monkeypatch, 0)
+    with pytest.raises(StorageError, match="0 are free"):
+        checkpoints.require_room(tmp_path / "checkpoints", begin())
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -269,7 +272,8 @@ def test_leftovers_make_room_before_it_is_measured(folder, monkeypatch):
     shutil.copytree(folder / "step_000000005", leftover)
     usage = shutil.disk_usage(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=0 if leftover.exists() else 10**9))
-    saved(folder, 6)
+    saved(folder, 6)  # raises StorageError where room is measured first
+    assert names(folder) == ["step_000000005", "step_000000006"]
 
 
 def test_a_folder_is_made_with_its_parents_and_synced(tmp_path, monkeypatch):

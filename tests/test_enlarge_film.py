@@ -207,7 +207,7 @@ def test_what_hdr_films_say_of_their_light_is_kept(tmp_path, hdr_film, ending):
 
 def test_what_a_container_cannot_say_of_light_is_told(tmp_path, hdr_film):
     done = enlarge_film(hdr_film, tmp_path / "out.wmv", "nearest", 2, seconds=0.2)
-    assert done.notes == ("HDR10 metadata left out",)
+    assert done.notes == ("HDR10 metadata left out, asf does not take it",)
 
 
 def test_odd_sizes_and_three_times_as_large(tmp_path):

@@ -20,6 +20,7 @@ from competition.video.__main__ import main
 from competition.video.cut import cut_film
 from competition.video.enlarge import enlarge_film
 from competition.video.extract import extract_frames
+from competition.video.frames import pictured
 from competition.video.light import Light, light_of
 from competition.video.merge import merge_clips, merge_frames
 from competition.video.play import make_playable
@@ -210,6 +211,36 @@ def test_arrays_of_another_kind_are_refused(tmp_path, arrays):
         merge_frames(tmp_path / "in.npz", tmp_path / "out.mp4")
 
 
+def test_damaged_locked_and_unusual_archives_are_refused_with_one_line(tmp_path, pictures):
+    one = (pictures / "0.png").read_bytes()
+    whole = archive_of(tmp_path / "whole.zip", {"a.png": one}).read_bytes()
+    arrays = tmp_path / "arrays.npz"
+    np.savez_compressed(arrays, frames=np.random.default_rng(0).integers(0, 256, (2, 32, 48, 3), np.uint8))
+    packed = arrays.read_bytes()
+    listed = whole.index(b"PK\1\2")
+    with zipfile.ZipFile(tmp_path / "lzma.zip", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.png", one)
+    cases = {
+        "broken stream.zip": whole[:60] + bytes(len(one) // 2) + whole[60 + len(one) // 2 :],
+        "broken stream.npz": packed[:3000] + bytes(500) + packed[3500:],
+        "locked.zip": whole[:6] + b"\1" + whole[7 : listed + 8] + b"\1" + whole[listed + 9 :],
+        "no offset.zip": whole[:-6] + b"\xff\xff\xff\x7f" + whole[-2:],
+    }
+    for name, content in cases.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BadInput, match=f"{name}: cannot be read as an archive"):
+            merge_frames(tmp_path / name, tmp_path / "out.mp4")
+    with pytest.raises(BadInput, match=r"lzma.zip: is packed in a way"):
+        merge_frames(tmp_path / "lzma.zip", tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_only_reading_an_archive_blames_it(tmp_path, pictures):
+    path = archive_of(tmp_path / "in.zip", {"a.png": (pictures / "0.png").read_bytes()})
+    with pytest.raises(EOFError, match=r"an encoder's own"), pictured(path, Limits()):
+        raise EOFError("an encoder's own")
+
+
 def test_unequal_clips_are_refused_by_name(tmp_path):
     first, same = make_film(tmp_path / "first.mp4"), make_film(tmp_path / "same.mkv")
     small = make_film(tmp_path / "small.mp4", size=(16, 48))
@@ -306,7 +337,7 @@ def test_light_is_what_a_frame_carries_and_what_no_stream_can_hold_is_left_out()
     found = light_of(carrying(DISPLAY, (1000, 400)))
     assert found == Light(tuple(DISPLAY), (1000, 400))
     words = "mastering-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):cll=1000,400"
-    assert found.parameters() == words and found.lost("libx264") == () and found.lost("wmv2")
+    assert found.parameters() == words and found.lost("libx264", "mp4") == [] and len(found.lost("wmv2", "asf")) == 1
     for wrong in (
         carrying([-1, *DISPLAY[1:]]),
         carrying([70_000, *DISPLAY[1:]]),
@@ -317,7 +348,7 @@ def test_light_is_what_a_frame_carries_and_what_no_stream_can_hold_is_left_out()
     ):
         assert light_of(wrong) == Light() and light_of(wrong).parameters() == ""
     assert light_of(carrying(DISPLAY, (70_000, 0))) == Light(tuple(DISPLAY))
-    assert light_of(SimpleNamespace(side_data={"DOVI_METADATA": b"x"})).lost("libx264")
+    assert light_of(SimpleNamespace(side_data={"DOVI_METADATA": b"x"})).lost("libx264", "mp4")
 
 
 def test_what_pyav_has_no_name_for_hides_nothing_but_itself():

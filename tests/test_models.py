@@ -156,11 +156,11 @@ def test_two_hundred_steps_learn_one_patch_better_than_bicubic(config: Any) -> N
     for _ in range(200):
         loss = nn.functional.mse_loss(network(low), high)
         if loss < 0.9 * plain:
-            return
+            break
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    pytest.fail(f"loss {loss:.5f}, of bicubic {plain:.5f}")
+    assert loss < 0.9 * plain
 
 
 def test_the_number_of_recomputed_blocks_is_told() -> None:

@@ -3,12 +3,16 @@
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import drawn
 import numpy as np
+import psutil
 import pytest
 from film_files import CODECS, avi_with_subtitles, make_film, refer_outside
 from hostile_work import call_out, crash, fill_memory, never_end, sleep, surroundings, write_much
@@ -18,10 +22,11 @@ from competition.errors import BadInput, Stopped
 from competition.media.films import opened
 from competition.media.kinds import ALL_FILMS, FILMS, PICTURES, identify
 from competition.media.limits import OWN, STRANGERS, Limits
-from competition.media.pictures import read_picture
+from competition.media.pictures import header, read_first, read_picture
 from competition.media.probe import probe
 from competition.media.sandbox import Bounds, run
 from competition.media.thumbnail import thumbnail
+from competition.video.enlarge import enlarge_film
 from competition.video.extract import extract_frames
 
 pytest.importorskip("av")
@@ -280,6 +285,22 @@ def test_films_without_pictures_or_cut_short_are_refused_or_read_as_far_as_they_
                 assert str(film) in str(error)
 
 
+@pytest.mark.parametrize("ending, codec", [("mp4", b"avc1"), ("wmv", b"WMV2"), ("mkv", b"V_MPEG4/ISO/AVC")])
+def test_a_film_of_an_unknown_codec_is_refused(tmp_path, ending, codec):
+    film = make_film(tmp_path / f"film.{ending}", 3, sound=False)
+    film.write_bytes(film.read_bytes().replace(codec, b"Z" * len(codec)))
+    with pytest.raises(BadInput, match=r"codec that is not known|no moving pictures"):
+        probe(film, STRANGERS)
+
+
+def test_sound_of_an_unknown_codec_is_left_out_with_a_note(tmp_path):
+    film, format_of_wma = make_film(tmp_path / "film.wmv", 3), b"\x61\x01\x02\x00"
+    film.write_bytes(film.read_bytes().replace(format_of_wma, b"\xfe\xdc\x02\x00"))
+    assert probe(film, STRANGERS).sound == ()
+    made = enlarge_film(film, tmp_path / "out.mkv", "nearest", 2)
+    assert made.frames == 3 and made.notes == ("audio stream unknown left out, matroska does not take it",)
+
+
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "wmv", "webm", "gif", "avi"])
 def test_flipped_bytes_are_read_or_refused_and_nothing_else(tmp_path, ending, seed):
     film, generator = make_film(tmp_path / f"film.{ending}", 6), np.random.default_rng(seed)
@@ -313,6 +334,29 @@ def test_pictures_that_cannot_be_one_picture_are_refused(tmp_path):
         with pytest.raises(BadInput, match=rf"{name}: .*{words}"):
             read_picture(tmp_path / name)
     assert probe(tmp_path / "two.gif").media == "film"
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.gif", "a.bmp", "a.webp"])
+def test_a_picture_that_is_cut_or_changed_is_refused_by_name_whatever_is_asked_of_it(tmp_path, name):
+    pictures = [Image.fromarray(drawn.texture(seed, 24, 24)) for seed in range(2)]
+    pictures[0].save(tmp_path / name, **({"save_all": True, "append_images": pictures[1:]} if name == "a.gif" else {}))
+    whole, generator = (tmp_path / name).read_bytes(), np.random.default_rng(0)
+    spoilt = [whole[:size] for size in range(16, len(whole), max(1, len(whole) // 40))]
+    for at in generator.integers(12, len(whole), (40, 3)):
+        changed = bytearray(whole)
+        for place in at:
+            changed[place] ^= 1 << int(generator.integers(8))
+        spoilt.append(bytes(changed))
+    refused = 0
+    for content in spoilt:
+        (tmp_path / name).write_bytes(content)
+        for look in (header, read_first, read_picture):
+            try:
+                look(tmp_path / name, STRANGERS, "called " + name)
+            except BadInput as error:
+                refused += 1
+                assert str(error).startswith(f"called {name}: ")
+    assert refused > len(spoilt) // 4  # of three times as many looks: a header says little, a BMP has no sums
 
 
 # ---- the limited process --------------------------------------------------------------------------------------------
@@ -359,6 +403,51 @@ def test_a_stop_and_a_time_limit_end_the_process_at_once(tmp_path):
     assert heard == [(1, 3)]
     with pytest.raises(BadInput, match=r"took more than 1 s"):
         run(sleep, bounds=Bounds(seconds=1), path=tmp_path)
+
+
+_WORKER = """
+import sys
+from pathlib import Path
+import hostile_work
+from competition.media.sandbox import run
+sys.path.insert(0, sys.argv[3])
+said = {"report_to" if sys.argv[1] == "sleep" else "stop": lambda *told: print("ready", flush=True)}
+run(getattr(hostile_work, sys.argv[1]), path=Path(sys.argv[2]), **said)
+"""
+_SLOW_START = """
+import os, signal, sys
+if "competition.media.child" in sys.orig_argv:
+    os.kill(os.getpid(), signal.SIGSTOP)
+"""
+
+
+@pytest.mark.parametrize("function", ["sleep", "write_much"])
+def test_the_process_ends_with_its_parent_even_where_that_is_killed_before_it_was_heeded(tmp_path, function):
+    """Killed while the process is at work, and while it has only just begun: it is stopped there by sitecustomize."""
+    if function == "write_much":
+        (tmp_path / "sitecustomize.py").write_text(_SLOW_START)
+    paths = os.pathsep.join(path for path in sys.path if path)
+    command = [sys.executable, "-c", _WORKER, function, tmp_path / "made", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": paths}) as worker:
+        assert worker.stdout and worker.stdout.readline() == b"ready\n"
+        [process] = psutil.Process(worker.pid).children()
+        while function == "write_much" and process.status() != psutil.STATUS_STOPPED:
+            time.sleep(0.01)
+        worker.kill()
+    if function == "write_much":
+        process.resume()
+    until = time.monotonic() + 60
+    while _lives(process):
+        assert time.monotonic() < until, "outlives its parent"
+        time.sleep(0.02)
+    assert not (tmp_path / "made").exists()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def test_limits_are_the_same_on_both_sides_of_the_door(tmp_path):

@@ -1,9 +1,11 @@
 """The platform as its visitors and operators meet it, in one process: settings, uploads, jobs, pages, learning."""
 
 import base64
+import errno
 import hashlib
 import json
 import os
+import platform
 import re
 import socket
 import subprocess
@@ -19,7 +21,9 @@ import pytest
 
 pytest.importorskip("fastapi")
 
+import psutil
 import web_client
+import web_jobs
 from film_files import make_film
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -38,8 +42,9 @@ from competition.web import harvest as harvesting
 from competition.web.__main__ import listen
 from competition.web.harvest import harvest
 from competition.web.pages import _changes
+from competition.web.runner import Runner
 from competition.web.settings import Settings, read_settings
-from competition.web.tables import CANCELLED, DONE, FAILED, LONG, QUEUED, RUNNING, UPLOADING, Job, Upload
+from competition.web.tables import CANCELLED, DONE, FAILED, LONG, QUEUED, QUICK, RUNNING, UPLOADING, Job, Upload
 
 
 @pytest.fixture
@@ -195,6 +200,16 @@ def test_room_is_asked_for_before_a_byte_is_read(tmp_path, monkeypatch):
     assert visitor.service.storage.sweep() == 0
 
 
+def test_an_upload_that_could_not_be_begun_is_none(visitor, monkeypatch):
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("competition.web.uploads.make_folder", full)
+        assert visitor.create("a.png", 9).status_code == 507
+    assert visitor.files() == [] and visitor.service.storage.used(owner_of(visitor)) == 0
+
+
 def test_a_full_upload_is_looked_at_though_the_server_was_killed_before(visitor):
     place = visitor.create("a.png", 3).headers["location"]
     visitor.service.storage.content(identity_of(place)).write_bytes(b"abc")
@@ -250,6 +265,54 @@ def test_the_jobs_of_a_worker_that_is_gone_go_on_at_once_until_they_have_killed_
         jobs.recover(engine, 100, 3)
     [job] = visitor.files()[0]["jobs"]
     assert (job["state"], job["reason"]) == (FAILED, "crashed")
+
+
+def test_an_upload_over_whose_look_workers_die_is_refused_and_nothing_of_it_stays(visitor, png):
+    identity = visitor.send("a.png", png)
+    assert jobs.claim(visitor.service.engine, QUICK, "elsewhere:1:1")
+    jobs.recover(visitor.service.engine, patience=-1, attempts=1)
+    [found] = visitor.files()
+    assert (found["state"], found["reason"]) == ("refused", "crashed")
+    os.utime(visitor.service.storage.upload(identity), (0, 0))
+    assert visitor.service.storage.sweep() == 1 and not visitor.service.storage.upload(identity).exists()
+
+
+def test_a_clock_that_is_set_ends_no_worker(monkeypatch):
+    name, booted = jobs.name_of(), psutil.boot_time()
+    monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: booted + 3600.0)
+    assert not jobs.is_gone(name)
+
+
+def test_an_attempt_that_was_overtaken_leaves_what_the_other_one_has_made(visitor):
+    engine, storage = visitor.service.engine, visitor.service.storage
+    start(visitor, visitor.have())
+    late = jobs.claim(engine, LONG, "elsewhere:1:1")
+    jobs.recover(engine, patience=-1, attempts=5)
+    other = jobs.claim(engine, LONG, "elsewhere:2:1")
+    storage.job(other.id).mkdir()
+    (storage.job(other.id) / "result.png").write_bytes(b"made")
+    assert jobs.finish(engine, other, {"files": []})
+    Runner(engine, storage, lambda: False).run(late, web_jobs.write_chunks)
+    assert (storage.job(late.id) / "result.png").read_bytes() == b"made"
+
+
+def test_what_killed_attempts_left_half_made_does_not_stay_beside_a_result(visitor):
+    engine, storage = visitor.service.engine, visitor.service.storage
+    start(visitor, visitor.have())
+    job = jobs.claim(engine, LONG, jobs.name_of())
+    (storage.job(job.id) / ".del_.work_result.mp4_1").mkdir(parents=True)
+    for name in (".tmp_1_2", ".del_.work_result.mp4_1/000000_1_0_0_1.nut"):
+        (storage.job(job.id) / name).write_bytes(b"half")
+    Runner(engine, storage, lambda: False).run(job, web_jobs.write_chunks)
+    assert [path.name for path in storage.job(job.id).iterdir()] == ["result.txt"]
+
+
+def test_a_cancelled_job_whose_worker_is_gone_gives_the_disk_back(visitor):
+    start(visitor, visitor.have())
+    job = jobs.claim(visitor.service.engine, LONG, f"{platform.node()}:999999999:1")
+    visitor.service.storage.job(job.id).mkdir()
+    assert visitor.ask("POST", f"/jobs/{job.id}/cancel").status_code == 202
+    assert not visitor.service.storage.job(job.id).exists()
 
 
 def test_jobs_of_one_visitor_do_not_keep_others_waiting(app):
@@ -380,7 +443,7 @@ def test_a_password_is_asked_for_everywhere_but_of_the_health_check(tmp_path):
 def test_the_page_is_in_the_visitors_language(app):
     assert "Enlarge pictures and videos" in Visitor(app).http.get("/").text
     korean = Visitor(app, **{"Accept-Language": "ko-KR,ko;q=0.9,en;q=0.8"})
-    assert 'lang="ko"' in korean.http.get("/").text and "사진과 동영상 확대" in korean.http.get("/").text
+    assert 'lang="ko"' in korean.http.get("/").text and "사진과 동영상 업스케일" in korean.http.get("/").text
     korean.http.get("/language/en")
     assert 'lang="en"' in korean.http.get("/").text
 

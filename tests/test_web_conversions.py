@@ -1,7 +1,11 @@
 """What visitors can have done to their files, by a real worker's way: real files in, files for download out."""
 
 import io
+import os
+import threading
 import zipfile
+from contextlib import ExitStack
+from fcntl import LOCK_EX, flock
 
 import drawn
 import numpy as np
@@ -15,7 +19,11 @@ import web_client
 from PIL import Image
 from web_client import Visitor
 
+from competition.files import locked
 from competition.images import encode_png
+from competition.video.enlarge import work_folder
+from competition.web import choices, conversions
+from competition.web.reasons import explain
 
 _CODECS = {
     "clip.gif": ("gif", "rgb8"),
@@ -100,6 +108,17 @@ def test_pictures_become_the_frames_of_a_film(visitor):
     assert frames_of(made["result.mp4"]) == [(32, 24)] * 3
 
 
+def test_a_picture_that_does_not_fit_among_the_frames_is_named(visitor):
+    names = ("영상" * 90 + ".png", "wide.png")
+    sent = [visitor.send(name, encode_png(drawn.texture(1, 24, 32 + 8 * place))) for place, name in enumerate(names)]
+    visitor.work()
+    assert visitor.ask("POST", f"/uploads/{sent[0]}/merge", data={"others": sent[1:]}).status_code == 202
+    visitor.work()
+    [reason] = [job["reason"] for found in visitor.files() for job in found["jobs"]]
+    assert "wide.png: is 40x24, 000000 영상" in reason and reason.endswith("is 32x24. Make all of one size")
+    assert "wide.png: 크기가 40x24인데" in explain("ko", reason)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", _CODECS)
 def test_every_kind_of_film_is_cut_taken_apart_merged_enlarged_and_played(visitor, tmp_path, name):
@@ -122,3 +141,52 @@ def test_every_kind_of_film_is_cut_taken_apart_merged_enlarged_and_played(visito
     assert suffix in ("mp4", "gif") or frames_of(enlarged["play.mp4"])
     assert len(frames_of(have_done(visitor, identity, "preview", network="bicubic")[f"result.{suffix}"])) == _FRAMES
     assert frames_of(have_done(visitor, identity, "play")["play.mp4"])
+
+
+# ---- attempts one after the other -----------------------------------------------------------------------------------
+
+
+def enlarge(folder) -> tuple[dict[str, object], list[float]]:
+    """What the conversion says of a film beside the folder, and the frames that it heard of."""
+    told: list[float] = []
+    settings = choices.Enlarge(network="bicubic", scale="2").model_dump() | {"media": "film", "pixels": 2**20}
+    film = folder.parent / "clip.mkv"
+    said = conversions.enlarge([(film, "clip.mkv")], folder, settings, lambda done, total: told.append(done))
+    return said, told
+
+
+@pytest.fixture
+def folder(tmp_path):
+    make_clip(tmp_path / "clip.mkv")
+    (tmp_path / "job").mkdir()
+    return tmp_path / "job"
+
+
+def test_a_film_that_an_earlier_attempt_has_made_is_not_made_again(folder, monkeypatch):
+    """A version for browsers comes behind it, which may take as long."""
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("competition.video.play.make_playable", end)
+        enlarge(folder)
+    film = (folder / "result.mkv").read_bytes()
+    work_folder(folder / "result.mkv").mkdir()  # as one that was killed before it was deleted
+    said, told = enlarge(folder)
+    assert told == [] and (folder / "result.mkv").read_bytes() == film
+    assert {path.name for path in folder.iterdir()} == {"result.mkv", "play.mp4"}
+    assert said["frames"] == _FRAMES and said["seconds"] == pytest.approx(_FRAMES / 10)
+
+
+def end(*paths: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_attempt_waits_for_an_earlier_one_that_is_still_ending(folder):
+    with ExitStack() as earlier:
+        earlier.enter_context(locked(work_folder(folder / "result.mkv")))
+        descriptor = os.open(folder, os.O_RDONLY)
+        earlier.callback(os.close, descriptor)
+        flock(descriptor, LOCK_EX)
+        ending = threading.Timer(1.0, earlier.close)
+        ending.start()
+        said, told = enlarge(folder)
+        ending.join()
+    assert said["frames"] == len(told) == _FRAMES

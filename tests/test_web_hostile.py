@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import resource
 import socket
 import struct
 import subprocess
@@ -322,7 +323,9 @@ def test_bytes_that_are_no_request_are_refused(server, name):
 
 @pytest.mark.slow
 def test_idle_connections_are_closed_and_keep_nobody_out(server):
-    idle = [socket.create_connection(server, 5) for _ in range(300)]
+    _, ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, ceiling), ceiling))
+    idle = [socket.create_connection(server, 5) for _ in range(1200)]
     for line in idle[:100]:
         line.sendall(b"GET / HTTP/1.1\r\nHost: loc")
     assert _is_well(server)

@@ -204,6 +204,17 @@ def test_a_long_upload_is_paused_goes_on_after_a_reload_and_another_is_cancelled
     expect(row(page, "other.mp4")).to_have_count(0)
 
 
+def test_the_list_lives_however_late_its_scripts_come(page, files):
+    def late(route: Any) -> None:
+        time.sleep(1)
+        route.continue_()
+
+    page.route("**/hx-sse.js", late)
+    page.reload()
+    add(page, files / "picture.png")
+    playwright.expect(row(page, "picture.png").locator(".thumbnail img")).to_be_visible(timeout=LONG)
+
+
 def test_dropped_files_are_added(page, files):
     content = list((files / "picture.png").read_bytes())
     page.evaluate(

@@ -203,7 +203,7 @@ def disagreement_of(name: str, members: Sequence[Path]) -> tuple[Bytes, npt.NDAr
     return to_bytes(predictions[0]), disagreement(predictions, shares)
 
 
-def test_members(runs: Sequence[Path]) -> list[Path]:
+def find_members(runs: Sequence[Path]) -> list[Path]:
     """The folders with the runs' predictions of the test pictures, the one that is handed in first for each run."""
     members = []
     for run in runs:

@@ -15,6 +15,7 @@ from competition.media.limits import OWN, Limits
 
 # A playlist under a video's name, or inside one, would make FFmpeg open whatever it lists. The file itself is handed
 # over open, so that no protocol is needed at all; external tracks are asked for, to hear of them and refuse.
+UNKNOWN = "unknown"
 _CLOSED = {"protocol_whitelist": "none"}
 _OF_DEMUXER = {"mov": {"enable_drefs": "1"}}
 
@@ -29,6 +30,8 @@ class Film:
         if not moving:
             raise BadInput(f"{subject}: holds no moving pictures. Give a video")
         self.stream = moving[0]
+        if codec_of(self.stream) == UNKNOWN:
+            raise BadInput(f"{subject}: its pictures are packed by a codec that is not known. Convert it to MP4")
         self._require_modest()
         self.stream.thread_type = "AUTO"
 
@@ -37,6 +40,11 @@ class Film:
         """The usual time from one frame to the next, in the stream's time base, at least 1."""
         rate = self.stream.average_rate or self.stream.guessed_rate or 25
         return max(1, round(1 / Fraction(rate * self.stream.time_base)))
+
+    @property
+    def sounds(self) -> list[Any]:
+        """The streams of sound that can be decoded."""
+        return [stream for stream in self.container.streams.audio if codec_of(stream) != UNKNOWN]
 
     @property
     def seconds(self) -> float:
@@ -143,6 +151,11 @@ def library() -> Any:
         mend = "Install it: pip install -c constraints.txt -e '.[video]'"
         raise UsageError(f"video: PyAV cannot be imported ({error}). {mend}") from error
     return av
+
+
+def codec_of(stream: Any) -> str:
+    """What a stream is packed by, "unknown" where there is no decoder for it."""
+    return stream.codec_context.name if stream.codec_context else UNKNOWN
 
 
 def seconds_of(frame: Any) -> Fraction:

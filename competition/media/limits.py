@@ -23,11 +23,19 @@ class Limits:
         """Raise BadInput where `value` of `what` (a field of this class) is more than it may be."""
         most = getattr(self, what)
         if value > most:
-            amount = f"{value:,.0f} {_WORDS.get(what, what)}, more than the {most:,.0f} that are accepted"
+            amount = f"{value:,.0f} {_WORDS[what]}, more than the {most:,.0f} that are accepted"
             raise BadInput(f"{subject}: has {amount}. Give a smaller one")
 
 
-_WORDS = {"side": "pixels on one side", "rate": "frames a second", "pixels": "pixels a frame"}
+_WORDS = {
+    "bytes": "bytes",
+    "seconds": "seconds",
+    "frames": "frames",
+    "pixels": "pixels a frame",
+    "side": "pixels on one side",
+    "rate": "frames a second",
+    "streams": "streams",
+}
 
 # For the owner's own files on the command line, and for files of strangers.
 OWN = Limits()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from competition.errors import BadInput
+from competition.errors import BadInput, CompetitionError
 from competition.files import printable
 from competition.media.kinds import PICTURES, identify, require_file
 from competition.media.limits import OWN, Limits
@@ -59,8 +59,7 @@ def read_picture(path: Path, limits: Limits = OWN, name: str | None = None) -> P
             raise BadInput(f"{subject}: holds {count} pictures. Enlarge a GIF as a video, others picture by picture")
         if image.mode not in _MODES:
             raise BadInput(f"{subject}: its colours are {image.mode}. Convert it to RGB")
-        with _decoding(subject):
-            image.load()
+        image.load()
         exif, icc = image.getexif(), image.info.get("icc_profile") or b""
         upright: Image.Image = ImageOps.exif_transpose(image)
     coloured = image.mode not in ("1", "L", "LA", "I;16", "I;16B", "I")  # a grey profile would be wrong for RGB
@@ -72,9 +71,8 @@ def read_picture(path: Path, limits: Limits = OWN, name: str | None = None) -> P
 def read_first(path: Path, limits: Limits = OWN, name: str | None = None) -> Image.Image:
     """The first picture of a file, upright, as Pillow has it; raises BadInput like `read_picture`."""
     with _opened(path, limits, name) as image:
-        with _decoding(printable(name or path)):
-            image.draft("RGB", (512, 512))  # a JPEG is decoded at a half, a quarter or an eighth, but not below this
-            image.load()
+        image.draft("RGB", (512, 512))  # a JPEG is decoded at a half, a quarter or an eighth, but not below this
+        image.load()
         upright: Image.Image = ImageOps.exif_transpose(image)
         return upright
 
@@ -113,8 +111,12 @@ def thumbnail_of(picture: Image.Image, side: int) -> bytes:
     return encode_picture(Picture(pixels, alpha, b"", b""), "jpeg", 82)
 
 
-def _opened(path: Path, limits: Limits, name: str | None) -> Any:
-    """Pillow's image before it is decoded."""
+@contextmanager
+def _opened(path: Path, limits: Limits, name: str | None) -> Iterator[Any]:
+    """Pillow's image before it is decoded; raises BadInput for what Pillow says against the file until the block ends.
+
+    Whatever is asked of an image may decode it: a PNG's EXIF can stand behind its pixels.
+    """
     kind, subject = identify(path, PICTURES, name), printable(name or path)
     limits.require(subject, "bytes", require_file(path))
     try:
@@ -124,17 +126,15 @@ def _opened(path: Path, limits: Limits, name: str | None) -> Any:
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
         cause = "too large" if isinstance(error, Image.DecompressionBombError) else "damaged"
         raise BadInput(f"{subject}: {cause} as {kind.name}. Fetch it again, or convert it") from error
-    limits.require(subject, "pixels", image.width * image.height)
-    limits.require(subject, "side", max(image.size))
-    return image
-
-
-@contextmanager
-def _decoding(subject: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        raise BadInput(f"{subject}: damaged ({error}). Fetch it again") from error
+    with image:
+        limits.require(subject, "pixels", image.width * image.height)
+        limits.require(subject, "side", max(image.size))
+        try:
+            yield image
+        except (CompetitionError, MemoryError):
+            raise
+        except Exception as error:  # a damaged file can make a decoder raise anything
+            raise BadInput(f"{subject}: damaged ({error}). Fetch it again") from error
 
 
 def _split(image: Image.Image) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]:

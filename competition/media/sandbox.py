@@ -97,6 +97,7 @@ def _start(
     function: Callable[..., T], bounds: Bounds, arguments: dict[str, Any], empty: str
 ) -> tuple[subprocess.Popen[bytes], int]:
     order = {"module": function.__module__, "name": function.__qualname__, "bounds": asdict(bounds)}
+    given = {key: value.absolute() if isinstance(value, Path) else value for key, value in arguments.items()}
     answers, theirs = os.pipe()
     environment = {name: value for name, value in os.environ.items() if name in _KEPT}
     environment |= {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": empty}
@@ -113,8 +114,7 @@ def _start(
     os.close(theirs)
     assert process.stdin
     with contextlib.suppress(BrokenPipeError), process.stdin as pipe:
-        given = {key: value.absolute() if isinstance(value, Path) else value for key, value in arguments.items()}
-        pipe.write(to_json(order | {"arguments": given}, fallback=str))
+        pipe.write(to_json(order | {"parent": os.getpid(), "arguments": given}, fallback=str))
     return process, answers
 
 

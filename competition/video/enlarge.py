@@ -70,7 +70,7 @@ def enlarge_film(
         raise UsageError(f"{output}: is the film itself. Choose another name")
     with opened(path, limits, name=name) as film:
         expected = part.frames(film)
-    lost = light_of_film(path, limits, name).lost(target.codec)
+    lost = light_of_film(path, limits, name).lost(target.codec, target.muxer)
     enlarger = Enlarger(source, scale, self_ensemble, tile)
     folder = work_folder(output)
     with locked(folder):

@@ -4,6 +4,7 @@ import csv
 import io
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -51,10 +52,25 @@ def pictured(path: Path, limits: Limits) -> Iterator[Pictured]:
         )
         return
     limits.require(subject, "bytes", require_file(path))
+    with _readable(subject):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        if any(info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for info in archive.infolist()):
+            # Of other methods zipfile unpacks all at once, whatever it is asked for: a megabyte may hold gigabytes.
+            raise BadInput(f"{subject}: is packed in a way that not every program unpacks. Zip it the usual way")
+        yield _of_arrays(archive, subject, limits) if path.suffix == ".npz" else _of_zip(archive, subject, limits)
+
+
+@contextmanager
+def _readable(subject: str) -> Iterator[None]:
+    """Raises BadInput where the block, which only reads an archive, finds it damaged or locked.
+
+    For these zipfile raises BadZipFile, but also whatever comes of its work: of a broken stream zlib.error or EOFError,
+    of a wrong offset OSError, of a wrong name or array ValueError, of what needs a password RuntimeError.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield _of_arrays(archive, subject, limits) if path.suffix == ".npz" else _of_zip(archive, subject, limits)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        yield
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise BadInput(f"{subject}: cannot be read as an archive ({error}). Give a folder, a .zip or a .npz") from error
 
 
@@ -65,7 +81,7 @@ def _of_zip(archive: zipfile.ZipFile, subject: str, limits: Limits) -> Pictured:
     most = 8 * limits.pixels  # the largest that a picture of 8 bits can be, and its titles
 
     def content(info: zipfile.ZipInfo) -> bytes:
-        with archive.open(info) as member:
+        with _readable(subject), archive.open(info) as member:
             found = member.read(most + 1)
         if len(found) > most:
             raise BadInput(f"{subject}: {printable(info.filename)} is larger than any picture. Take it out")
@@ -95,7 +111,8 @@ def _of_arrays(archive: zipfile.ZipFile, subject: str, limits: Limits) -> Pictur
         with archive.open("frames.npy") as member:
             _read_header(member, subject)
             for _ in range(shape[0]):
-                content = member.read(size)
+                with _readable(subject):
+                    content = member.read(size)
                 if len(content) < size:
                     raise BadInput(f"{subject}: ends within a frame. Extract it again")
                 yield np.frombuffer(content, dtype).reshape(shape[1:])
@@ -104,7 +121,7 @@ def _of_arrays(archive: zipfile.ZipFile, subject: str, limits: Limits) -> Pictur
     if "seconds.npy" in archive.namelist():
         length, kind = _header(archive, "seconds.npy", subject)
         if length == shape[:1] and kind == np.float64:
-            with archive.open("seconds.npy") as member:
+            with _readable(subject), archive.open("seconds.npy") as member:
                 found = np.lib.format.read_array(io.BytesIO(member.read(10_000 + 8 * shape[0])), allow_pickle=False)
             times = _rising(subject, [Fraction(float(value)) for value in found if np.isfinite(value)], shape[0])
     return Pictured(shape[0], pictures, times)
@@ -113,7 +130,7 @@ def _of_arrays(archive: zipfile.ZipFile, subject: str, limits: Limits) -> Pictur
 def _header(archive: zipfile.ZipFile, name: str, subject: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if name not in archive.namelist():
         raise BadInput(f"{subject}: holds no array {name}. Give one that extract wrote")
-    with archive.open(name) as member:
+    with _readable(subject), archive.open(name) as member:
         return _read_header(member, subject)
 
 

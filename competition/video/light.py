@@ -35,10 +35,14 @@ class Light(NamedTuple):
             said.append(f"cll={self.levels[0]},{self.levels[1]}")
         return ":".join(said)
 
-    def lost(self, codec: str) -> tuple[str, ...]:
+    def lost(self, codec: str, muxer: str) -> list[str]:
         """What an encoder cannot write of it, for the notes."""
-        static = () if codec == "libx264" or not (self.display or self.levels) else ("HDR10 metadata left out",)
-        return (*static, *(("HDR10+ or Dolby Vision metadata left out",) if self.dynamic else ()))
+        notes: list[str] = []
+        if codec != "libx264" and (self.display or self.levels):
+            notes.append(f"HDR10 metadata left out, {muxer} does not take it")
+        if self.dynamic:
+            notes.append("HDR10+ or Dolby Vision metadata left out")
+        return notes
 
 
 def light_of(frame: Any) -> Light:

@@ -150,8 +150,9 @@ def _merged(clips: list[_Clip], output: Path, target: Target, limits: Limits, re
                 packets.append(JoinedSound(container, target.sound).packets(films, lengths, limits))
             for packet in heapq.merge(*packets, key=time_of):
                 container.mux(packet)
-    left_out = (f"sound left out, {target.muxer} does not take it",)
-    return Merged(tally.frames, tally.seconds, left_out if with_sound and not target.sound else ())
+    lost = with_sound and not target.sound
+    notes = (f"sound left out, {target.muxer} does not take it",) if lost else ()
+    return Merged(tally.frames, tally.seconds, notes)
 
 
 def _joined(clips: list[_Clip], limits: Limits) -> Generator[Shot, None, None]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import resource
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from competition.web.logs import begin_logging, log
 from competition.web.settings import Settings, add_flags, environment_of, read_settings
 
 WORKER = (sys.executable, "-m", "competition.web", "work")
+_FILES = 16384  # that may be open at a time, connections among them
 _COMMANDS = ("serve", "work", "harvest")
 
 
@@ -47,7 +49,7 @@ def serve(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=1000,
+        limit_concurrency=_connections(),
         timeout_graceful_shutdown=3,
         h11_max_incomplete_event_size=16384,
     )
@@ -83,6 +85,14 @@ def listen(settings: Settings) -> socket.socket:
     # for sockets only that were opened with a protocol number, which this one was not.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listening
+
+
+def _connections() -> int:
+    """How many connections may stand, so that a thousand idle ones keep nobody out: a file each, less those we open."""
+    _, ceiling = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if ceiling == resource.RLIM_INFINITY else min(ceiling, _FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, ceiling))
+    return most * 3 // 4
 
 
 @contextlib.contextmanager

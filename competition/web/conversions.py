@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import fcntl
 import mimetypes
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -106,7 +108,8 @@ def merge(sources: list[Source], folder: Path, settings: Settings, report: Repor
         delete(frames)  # of an earlier attempt
         make_folder(frames)
         for number, (path, name) in enumerate(sources):
-            (frames / f"{number:06}{_ending(name)}").hardlink_to(path)
+            # In order, and so that a refusal names the visitor's own file; disks take 255 bytes of a name.
+            (frames / f"{number:06} {Path(name).stem[:50]}{_ending(name)}").hardlink_to(path)
         rate = Fraction(str(settings["rate"]))
         made = merge_frames(frames, output, rate, limits=_limits(settings), report=report)
         delete(frames)
@@ -128,11 +131,38 @@ OPERATIONS: dict[str, Callable[..., Result]] = {
 
 
 def _film(path: Path, name: str, folder: Path, settings: Settings, report: Report, **part: Any) -> Result:
-    from competition.video.enlarge import enlarge_film
+    from competition.video.enlarge import enlarge_film, forget
 
     output = folder / f"result{_ending(name)}"
-    made = enlarge_film(path, output, **_network(settings), **part, limits=_limits(settings), name=name, report=report)
-    return _result(folder, output.name, *_playable(output), frames=made.frames, seconds=made.seconds, notes=made.notes)
+    with _alone(folder):
+        if output.exists():  # whole: an earlier attempt was ended behind it
+            forget(output)
+            said = _length(output)
+        else:
+            chosen = {**_network(settings), **part, "limits": _limits(settings), "name": name}
+            made = enlarge_film(path, output, **chosen, report=report)
+            said = {"frames": made.frames, "seconds": made.seconds, "notes": made.notes}
+        return _result(folder, output.name, *_playable(output), **said)
+
+
+def _length(path: Path) -> dict[str, Any]:
+    """Frames and seconds of a film of our own."""
+    from competition.media.films import opened
+
+    with opened(path) as film:
+        return {"frames": sum(packet.size > 0 for packet in film.container.demux(film.stream)), "seconds": film.seconds}
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold a job's folder; the process of an earlier attempt, whose worker was killed, may take its time to end."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # NFS has no locks of folders
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _network(settings: Settings) -> dict[str, Any]:

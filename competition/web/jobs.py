@@ -10,9 +10,10 @@ from sqlalchemy import CursorResult, Engine, Update, case, func, or_, select, up
 from sqlalchemy.orm import Session
 
 from competition.errors import BadInput
-from competition.web.tables import CANCELLED, DONE, FAILED, LOOK, QUEUED, READY, REFUSED, RUNNING, Job, Upload
+from competition.web.tables import CANCELLED, DONE, FAILED, LOOK, LOOKING, QUEUED, READY, REFUSED, RUNNING, Job, Upload
 
 UNFINISHED = (QUEUED, RUNNING)
+WANTED = (*UNFINISHED, DONE)
 
 
 def submit(engine: Engine, job: Job) -> str:
@@ -89,7 +90,8 @@ def release(engine: Engine, job: Job) -> bool:
 def recover(engine: Engine, patience: float, attempts: int) -> int:
     """Queue again what runs without sign of life for `patience` seconds, or whose worker on this machine is gone.
 
-    A job over which `attempts` workers in a row died is given up. Returns how many were queued again.
+    A job over which `attempts` workers in a row died is given up, and so is the upload that it was to look at. Returns
+    how many were queued again.
     """
     with Session(engine) as session:
         running = session.execute(select(Job.worker).where(Job.state == RUNNING).distinct()).scalars().all()
@@ -97,8 +99,11 @@ def recover(engine: Engine, patience: float, attempts: int) -> int:
     lost = update(Job).where(Job.state == RUNNING, or_(Job.heartbeat < time.time() - patience, Job.worker.in_(gone)))
     again = lost.where(Job.deaths + 1 < attempts).values(state=QUEUED, worker="", deaths=Job.deaths + 1)
     given_up = lost.where(Job.deaths + 1 >= attempts).values(state=FAILED, reason="crashed", deaths=Job.deaths + 1)
+    unseen = select(Job.upload).where(Job.operation == LOOK, Job.state == FAILED)
+    refused = update(Upload).where(Upload.state == LOOKING, Upload.id.in_(unseen))
     with Session(engine) as session, session.begin():
-        session.execute(given_up)
+        if _count(session, given_up):
+            _count(session, refused.values(state=REFUSED, reason="crashed"))
         return _count(session, again)
 
 
@@ -107,10 +112,10 @@ def is_mine(engine: Engine, job: Job) -> bool:
     return _state(engine, job.id) == (RUNNING, job.attempt)
 
 
-def is_unfinished(engine: Engine, job: str) -> bool:
-    """Whether a job waits or runs, perhaps with another worker."""
+def is_wanted(engine: Engine, job: str) -> bool:
+    """Whether a job waits, runs or is done, perhaps by another worker: what lies in its folder is then needed."""
     state = _state(engine, job)
-    return state is not None and state[0] in UNFINISHED
+    return state is not None and state[0] in WANTED
 
 
 def _state(engine: Engine, job: str) -> tuple[str, int] | None:
@@ -137,9 +142,12 @@ def waiting(engine: Engine, lane: str | None = None) -> int:
 
 
 def name_of(process: int | None = None) -> str:
-    """What a process is called in the table: machine, number and the time it began, as numbers come again."""
+    """What a process is called in the table: machine, number and when it began, as numbers come again.
+
+    That is in seconds since the machine did: a clock that is set changes the time of day of both.
+    """
     process = os.getpid() if process is None else process
-    return f"{platform.node()}:{process}:{psutil.Process(process).create_time():.0f}"
+    return f"{platform.node()}:{process}:{psutil.Process(process).create_time() - psutil.boot_time():.2f}"
 
 
 def is_gone(worker: str) -> bool:

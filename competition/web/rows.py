@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from competition.web import choices
+from competition.web.reasons import explain
 from competition.web.service import Page, Service
 from competition.web.tables import READY, RUNNING, UPLOADING, Job, Upload
 from competition.web.wording import LANGUAGES, language_of, say
@@ -25,13 +27,8 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 def render(template: str, language: str, **values: Any) -> str:
     """A template in a language; whatever a visitor wrote is escaped."""
-
-    def words(key: str, **inside: object) -> str:
-        return say(language, key, **inside)
-
-    return templates.get_template(template).render(
-        say=words, language=language, languages=LANGUAGES, size=size, duration=duration, **values
-    )
+    told = {one.__name__: partial(one, language) for one in (say, explain, share, duration)}
+    return templates.get_template(template).render(language=language, languages=LANGUAGES, size=size, **told, **values)
 
 
 def one_row(request: Request, service: Service, upload: Upload, status: int) -> Response:
@@ -103,10 +100,15 @@ def size(count: float) -> str:
     return f"{count:.1f} {_UNITS[-1]}"
 
 
-def duration(seconds: float) -> str:
+def share(language: str, part: float) -> str:
+    """A part of 1 as 25 %."""
+    return say(language, "percent", percent=f"{100 * part:.0f}")
+
+
+def duration(language: str, seconds: float) -> str:
     """Seconds as 8 s, 3:05 or 1:03:05."""
     whole = round(seconds)
     if whole < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+        return say(language, "in seconds", seconds=f"{seconds:.1f}" if seconds < 10 else whole)
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

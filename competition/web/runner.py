@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from competition.errors import BadInput, CompetitionError, Stopped, as_error
-from competition.files import make_folder
+from competition.files import make_folder, printable, sweep
 from competition.media import sandbox
 from competition.web import conversions, jobs
 from competition.web.logs import log
@@ -34,13 +34,14 @@ class Runner:
             state = "released" if self.stopping() and jobs.release(self.engine, job) else "gone"
         except (CompetitionError, OSError) as error:
             state = "failed" if self._refuse(job, as_error(error)) else "gone"
-        if state in ("gone", "failed") and not jobs.is_unfinished(self.engine, job.id):
+        if not jobs.is_wanted(self.engine, job.id):
             remove(self.storage.folder(job))
         log("job ends", job=job.id, operation=job.operation, state=state, seconds=round(time.monotonic() - begin, 3))
 
     def _do(self, job: Job, convert: Convert) -> str:
         folder = self.storage.folder(job)
         make_folder(folder)
+        sweep(folder)  # of attempts that were killed
         uploads = jobs.sources(self.engine, job)
         result = sandbox.run(
             convert,
@@ -77,8 +78,8 @@ class Runner:
         return sandbox.Bounds(int(settings.memory), cpu, settings.seconds, room, 256)
 
     def _refuse(self, job: Job, error: CompetitionError) -> bool:
-        """Note why a job failed, in words for its visitor: paths of this machine are not for them."""
-        reason = " ".join(error.lines)
+        """Note why a job failed, a fault a line, in words for its visitor: paths of this machine are not for them."""
+        reason = "\n".join(map(printable, error.lines))
         for path, name in ((self.storage.content(job.upload), "file"), (self.storage.folder(job), "result")):
             reason = reason.replace(str(path), name)
         reason = reason.replace(str(self.storage.root), "…")

@@ -13,7 +13,7 @@ from competition.web.owners import Owners
 from competition.web.queues import open_queue
 from competition.web.settings import Settings
 from competition.web.storage import Storage, remove
-from competition.web.tables import LANES, LOOK, QUEUED, QUICK, Job, Upload, open_database
+from competition.web.tables import LANES, LOOK, QUICK, Job, Upload, open_database
 from competition.web.uploads import Refused, Uploads, new_job
 
 PAGE = 200  # uploads
@@ -65,8 +65,8 @@ class Service:
         return job
 
     def cancel(self, job: Job) -> None:
-        """Cancel a job; a worker that is at it gives the disk back, else it is done here."""
-        if jobs.cancel(self.engine, job.owner, job.id) and job.state == QUEUED:
+        """Cancel a job and give the disk back; a worker that is at it does so again once its process is gone."""
+        if jobs.cancel(self.engine, job.owner, job.id):
             remove(self.storage.job(job.id))
 
     def forget(self, upload: Upload) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from competition.files import delete as delete_files
 from competition.files import make_folder
 from competition.web.settings import Settings
-from competition.web.tables import CANCELLED, FAILED, LOOK, UPLOADING, Job, Upload
+from competition.web.tables import CANCELLED, FAILED, LOOK, REFUSED, UPLOADING, Job, Upload
 
 _GRACE = 60.0  # seconds that a folder without a row may be one that is just being made
 
@@ -93,10 +93,10 @@ class Storage:
         return len(expired)
 
     def sweep(self) -> int:
-        """Delete folders that no row knows, or only one of a job that failed or was cancelled; how many."""
+        """Delete folders that no row knows, or only one that was refused, failed or was cancelled; how many."""
         known: dict[str, set[str]] = {}
         with Session(self.engine) as session:
-            known["uploads"] = set(session.scalars(select(Upload.id)))
+            known["uploads"] = set(session.scalars(select(Upload.id).where(Upload.state != REFUSED)))
             states = {identity: state for identity, state in session.execute(select(Job.id, Job.state))}  # noqa: C416
         known["jobs"] = {identity for identity, state in states.items() if state not in (FAILED, CANCELLED)}
         doomed = [

@@ -4,8 +4,10 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import tempfile
 from collections.abc import AsyncIterator
 from email.utils import formatdate
+from pathlib import Path
 from typing import IO, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -79,15 +81,10 @@ async def append(identity: str, request: Request, owner: Changer, service: TheSe
         raise Refused(413, "longer than promised")
     digest, expected = _digest(request)
     with service.uploads.appending(upload, begin) as file:
-        try:
-            arrived = begin + await _receive(request, file, room, digest)
-        except BaseException:
-            if digest is not None:
-                file.truncate(begin)
-            raise
-        if digest is not None and digest.digest() != expected:
-            file.truncate(begin)
-            raise Refused(460, "wrong checksum")
+        if digest is None:
+            arrived = begin + await _receive(request, file, room)
+        else:
+            arrived = begin + await _receive_checked(request, file, room, digest, expected)
     await run_in_threadpool(service.uploads.touch, upload)
     await run_in_threadpool(service.settle, upload)
     return await run_in_threadpool(_answer, service, upload, 204, arrived, {})
@@ -100,7 +97,20 @@ def terminate(identity: str, owner: Changer, service: TheService) -> Response:
     return Response(status_code=204, headers={"Tus-Resumable": VERSION})
 
 
-async def _receive(request: Request, file: IO[bytes], room: int, digest: Any) -> int:
+async def _receive_checked(request: Request, file: IO[bytes], room: int, digest: Any, expected: bytes) -> int:
+    """Append what comes once its digest is right: the file's size never counts a byte that was not checked.
+
+    Until then the bytes lie beside it in a file without a name, which is gone with this process, however that ends.
+    """
+    with tempfile.TemporaryFile(dir=Path(file.name).parent, buffering=0) as aside:
+        count = await _receive(request, aside, room, digest)
+        if digest.digest() != expected:
+            raise Refused(460, "wrong checksum")
+        await run_in_threadpool(_append, aside, file)
+    return count
+
+
+async def _receive(request: Request, file: IO[bytes], room: int, digest: Any = None) -> int:
     """Append what comes; bytes that were cut off stay, so that the sender goes on from there."""
     count, block = 0, bytearray()
 
@@ -122,6 +132,12 @@ async def _receive(request: Request, file: IO[bytes], room: int, digest: Any) ->
         if block and count <= room:
             await store()
     return count
+
+
+def _append(source: IO[bytes], file: IO[bytes]) -> None:
+    source.seek(0)
+    while block := source.read(_BLOCK):
+        _write(file, block)
 
 
 def _write(file: IO[bytes], block: bytes) -> None:

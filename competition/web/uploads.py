@@ -16,7 +16,7 @@ from competition.files import make_folder, sync_folder
 from competition.web.choices import QUICK_ONES
 from competition.web.settings import Settings
 from competition.web.storage import Storage
-from competition.web.tables import LONG, LOOK, LOOKING, QUEUED, QUICK, UPLOADING, Job, Upload
+from competition.web.tables import LONG, LOOK, LOOKING, QUEUED, QUICK, UPLOADING, Job, Upload, new_id
 
 _LONGEST_NAME = 200
 
@@ -47,12 +47,12 @@ class Uploads:
             raise Refused(413, "too many files")
         if size > self.storage.free() - self.storage.promised():
             raise Refused(507, "disk full")
-        upload = Upload(owner=owner, name=shown(name), size=size, consent=consent)
-        with Session(self.engine, expire_on_commit=False) as session, session.begin():
-            session.add(upload)
+        upload = Upload(id=new_id(), owner=owner, name=shown(name), size=size, consent=consent)
         with _disk():
             make_folder(self.storage.upload(upload.id))
             self.storage.content(upload.id).touch()
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            session.add(upload)  # behind its folder, which is swept where this process ends between the two
         return upload
 
     def find(self, owner: str, identity: str) -> Upload:

@@ -1,9 +1,12 @@
 """What decoding and encoding cost `video enlarge` beside its network, and how fast it is beside its network alone.
 
-The same frames of a drawn film go through the shipped weights, from memory and from file to file, in turns; medians of
-several, with a core left to decoder and encoder and with a thread of torch on every core. Seconds of the processor are
-what other programs on the machine do not change much; what a frame costs beside the network is measured with an
-enlarger that costs next to nothing (nearest) in its place. `python tests/benchmarks/film_speed.py [ROUNDS]`.
+The same frames of a drawn film go through the shipped weights, from memory and from file to file, in turns; medians
+of several, with a core left to decoder and encoder and with a thread of torch on every core. Each turn is a process
+of its own, as the command is one: OpenMP lets its threads sleep at every barrier once two Python threads of a process
+have computed and its threads are more than the cores, which would cost the second of two turns a tenth. Seconds of
+the processor are what other programs on the machine do not change much; what a frame costs beside the network is
+measured with an enlarger that costs next to nothing (nearest) in its place. `python tests/benchmarks/film_speed.py
+[ROUNDS]`.
 """
 
 import os
@@ -11,7 +14,10 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,9 +66,13 @@ def main(rounds: int) -> None:
 
 def row(threads: int, pictures: list[Samples], film: Path, output: Path, rounds: int) -> list[str]:
     """The measurement with a number of threads."""
-    torch.set_num_threads(threads)
-    turns = [(alone(pictures, NETWORK), whole(film, output, NETWORK)) for _ in range(rounds)]
-    plain = [whole(film, output, "nearest").busy - alone(pictures, "nearest").busy for _ in range(3 * rounds)]
+
+    def took(work: Callable[..., Took], *arguments: object) -> Took:
+        with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (threads,)) as process:
+            return process.submit(work, *arguments).result()
+
+    turns = [(took(alone, pictures, NETWORK), took(whole, film, output, NETWORK)) for _ in range(rounds)]
+    plain = [took(whole, film, output, "nearest").busy - took(alone, pictures, "nearest").busy for _ in range(rounds)]
     network, beside = statistics.median(one.busy for one, _ in turns), statistics.median(plain)
     speed = statistics.median(one.clock / two.clock for one, two in turns)
     told = [str(threads), f"{1000 * network:.0f}", f"{1000 * beside:.1f}", f"{speed:.2f}"]

@@ -2,10 +2,13 @@
 
 A page process with two workers, of a thread each: of the four visitors two enlarge films and two pictures with the
 shipped weights, again and again, so that two conversions run at any time while all four look at their pages ten times
-a second. Memory is the page process's, from a tenth of the time on to the end.
+a second, and 64 others send files at 100 kB/s each. Memory and open files are the page process's, from a tenth of the
+time on to the end.
 """
 
+import asyncio
 import base64
+import multiprocessing
 import os
 import re
 import subprocess
@@ -13,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2
@@ -27,6 +31,8 @@ from film_files import make_film
 from competition.images import encode_png
 
 _VISITORS = 4
+_SENDERS = 64
+_PIECE, _PAUSE = bytes(25_000), 0.25  # of a sender
 _OPTIONS = {"network": "mini_x4", "scale": "4"}
 
 
@@ -38,22 +44,26 @@ def main(seconds: float) -> None:
         end = time.monotonic() + seconds
         files = _files(Path(folder)) * (_VISITORS // 2)
         threads = [threading.Thread(target=_visit, args=(page, end, taken, path)) for path in files]
-        for thread in threads:
-            thread.start()
+        senders = multiprocessing.get_context("spawn").Process(target=send, args=(page, seconds))
+        for one in (senders, *threads):
+            one.start()
         time.sleep(seconds / 10)
-        early = psutil.Process(process.pid).memory_info().rss
-        for thread in threads:
-            thread.join()
-        late = psutil.Process(process.pid).memory_info().rss
+        early, opened = _taken(process.pid)
+        time.sleep(seconds * 8 / 10)
+        late, open_still = _taken(process.pid)
+        for one in (senders, *threads):
+            one.join()
         process.terminate()
         process.wait(60)
     rows = [_row(what, times) for what, times in taken.items()]
     for row in rows:
         print(*row)
     growth = f"{100 * (late / early - 1):+.1f} % of {early / 2**20:.0f} MiB"
-    print("memory", growth, "load", os.getloadavg())
+    files = f"open files {opened} and {open_still}"
+    print("memory", growth, files, "load", os.getloadavg())
     busy = f"on a machine with a load average of {os.getloadavg()[1]:.0f}"
-    title = f"The platform for {seconds:.0f} s with {_VISITORS} visitors {busy}, memory {growth}"
+    load = f"{_VISITORS} visitors, {_SENDERS} uploads and two conversions"
+    title = f"The platform for {seconds:.0f} s with {load} {busy}, memory {growth}, {files}"
     columns = ["request", "number", "median [ms]", "p99 [ms]"]
     keep("web_load", title, f"python tests/benchmarks/web_load.py {seconds:.0f}", columns, rows, "docs/web.md")
 
@@ -65,6 +75,38 @@ def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     while not (found := re.search(r'"page": "([^"]+)"', (folder / "logs").read_text())):
         time.sleep(0.1)
     return process, found[1]
+
+
+def _taken(process: int) -> tuple[int, int]:
+    """Bytes of memory and number of open files."""
+    found = psutil.Process(process)
+    return found.memory_info().rss, found.num_fds()
+
+
+def send(page: str, seconds: float) -> None:
+    """Many visitors whose uploads go on all the time, each over a slow line."""
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(_send(page, seconds) for _ in range(_SENDERS)))
+
+    asyncio.run(all_of_them())
+
+
+async def _send(page: str, seconds: float) -> None:
+    count = int(seconds / _PAUSE)
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(count):
+            await asyncio.sleep(_PAUSE)
+            yield _PIECE
+
+    async with httpx2.AsyncClient(base_url=page, timeout=60) as http:
+        headers = {"X-Token": (await http.get("/api/session")).json()["token"], "Tus-Resumable": "1.0.0"}
+        size = {"Upload-Length": str(2 * count * len(_PIECE))}  # so that it is never whole
+        place = (await http.post("/files", headers=headers | size)).headers["location"]
+        part = {"Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+        assert (await http.patch(place, headers=headers | part, content=body())).status_code == 204
+        await http.delete(place, headers=headers)
 
 
 def _files(folder: Path) -> list[Path]:

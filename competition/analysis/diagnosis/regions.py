@@ -3,14 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from competition.analysis.diagnosis.case import Case, Sentence, surely
 from competition.analysis.diagnosis.frames import log_ratio, ratio
 from competition.analysis.diagnosis.places import DISTANCES
 from competition.analysis.diagnosis.spectrum import WIDTH, Powers
-
-Array = npt.NDArray[np.float64]
 
 # How many times bicubic's error, against the inside's, makes a bad border; bicubic's error, a bad band; and how many
 # times less of the truth's amplitude than at a higher frequency, a blocked one.
@@ -41,13 +38,13 @@ def border(case: Case) -> Iterator[Sentence]:
 def blocked_band(case: Case) -> Iterator[Sentence]:
     """Frequencies that the predictions lack although they hold higher ones."""
     powers = _powers(case)
-    share = ratio(powers.residual.sum(0), powers.residual.sum())
-    if blocked := [ring for ring in _rings(share) if _is_blocked(powers, ring)]:
+    if blocked := [ring for ring in _rings(powers) if _is_blocked(powers, ring)]:
         held = powers.product[:, blocked].sum() / powers.truth[:, blocked].sum()
+        error = powers.residual[:, blocked].sum() / powers.residual.sum()
         yield Sentence(
             "band",
             f"Frequencies of {_range(blocked)} are blocked: the predictions hold {held:.0%} of the truth's amplitude, "
-            f"less than at higher ones; {share[blocked].sum():.0%} of the squared error lies there.",
+            f"less than at higher ones; {error:.0%} of the squared error lies there.",
             "a band holds less than half the share of the truth's amplitude that a higher one holds, with its interval",
         )
 
@@ -55,9 +52,8 @@ def blocked_band(case: Case) -> Iterator[Sentence]:
 def lost_band(case: Case) -> Iterator[Sentence]:
     """Frequencies at which bicubic is better."""
     powers = _powers(case)
-    share = ratio(powers.residual.sum(0), powers.residual.sum())
     behind = log_ratio(powers.residual, powers.plain)
-    if lost := [ring for ring in _rings(share) if surely(behind[:, ring], _BEHIND, above=True)]:
+    if lost := [ring for ring in _rings(powers) if surely(behind[:, ring], _BEHIND, above=True)]:
         times = powers.residual[:, lost].sum() / powers.plain[:, lost].sum()
         yield Sentence(
             "band",
@@ -71,8 +67,9 @@ def _powers(case: Case) -> Powers:
     return Powers(*(np.array(parts) for parts in zip(*(one.powers for one in case.looks), strict=True)))
 
 
-def _rings(share: Array) -> list[int]:
-    """Those that matter; the first is the picture's mean colour."""
+def _rings(powers: Powers) -> list[int]:
+    """Those with a share of the error that matters; the first is the picture's mean colour."""
+    share = ratio(powers.residual.sum(0), powers.residual.sum())
     return [int(ring) for ring in np.flatnonzero(share >= _ERROR) if ring]
 
 

@@ -12,7 +12,7 @@ from competition.analysis.diagnosis.door import SAMPLE, analyse
 from competition.analysis.diagnosis.findings import Findings
 from competition.analysis.reporting.dossier import Dossier
 from competition.analysis.series import History, read_history
-from competition.analysis.unseen import Unseen, look, psnr_half, test_members
+from competition.analysis.unseen import Unseen, find_members, look, psnr_half
 from competition.errors import BadCheckpoint, BadInput, CompetitionError
 from competition.files import printable
 from competition.images import list_pictures, read_rgb
@@ -132,7 +132,7 @@ def _nearest(run: Path, lacks: list[str]) -> dict[str, tuple[str, float]]:
 
 
 def _look_at_hidden(members: Sequence[Path], data: Path, findings: Findings | None, lacks: list[str]) -> Unseen | None:
-    folders = test_members(members)
+    folders = find_members(members)
     if not folders:
         lacks.append(f"{members[0]}: holds no predictions of test pictures. Predict them with make infer")
         return None

@@ -7,7 +7,7 @@ from competition.analysis.figures.crops import disagreement, disagreement_bar, j
 from competition.analysis.reporting import columns
 from competition.analysis.reporting.dossier import Dossier
 from competition.analysis.reporting.parts import Figure, Part, Prose, Row, Section, Sheet, Table
-from competition.analysis.unseen import Unseen, disagreement_of, first_two, test_members
+from competition.analysis.unseen import Unseen, disagreement_of, find_members, first_two
 from competition.errors import BadInput
 from competition.images import read_prediction, to_bytes
 
@@ -23,7 +23,7 @@ def hidden(dossier: Dossier) -> Section | None:
     first = first_two(table)
     lines = [f"Look first at {name}: {reason}." for name, reason in first]
     parts: list[Part] = [Prose(lines, muted=False), *_gain(dossier.unseen), Row(list(_figures(dossier.unseen)))]
-    names = columns.distinct(map(str, test_members(dossier.members)))
+    names = columns.distinct(map(str, find_members(dossier.members)))
     shown = table.replace({"farthest": names})
     parts.append(Table(shown, columns.HIDDEN, f"All {len(table):,} test pictures; none of it needs their truth."))
     sheets = list(_sheets(dossier, [name for name, _ in first]))
@@ -54,7 +54,7 @@ def _figures(unseen: Unseen) -> Iterator[Figure]:
 
 def _sheets(dossier: Dossier, names: list[str]) -> Iterator[Sheet]:
     """The pictures to look at, with the members' disagreement where there are several."""
-    members = test_members(dossier.members)
+    members = find_members(dossier.members)
     for name in names:
         found = disagreement_of(name, members)
         try:

@@ -8,7 +8,7 @@ const news = document.getElementById("news");
 const chooser = document.getElementById("chooser");
 const say = (key) => words[key] ?? key;
 
-const uppy = new Uppy({ autoProceed: true }).use(Tus, {
+const uppy = new Uppy({ autoProceed: true, locale: { strings: { noDuplicates: say("twice") } } }).use(Tus, {
   endpoint: "/files",
   headers: { "X-Token": token },
   chunkSize: 64 * 2 ** 20, // so that a proxy that collects whole requests loses little
@@ -38,7 +38,8 @@ function paint(file) {
   const bar = shown.querySelector("progress");
   if (bar) bar.value = share;
   const note = shown.querySelector(".note");
-  if (note) note.textContent = `${Math.floor(share * 100)} %${file.isPaused ? ` · ${say("paused")}` : left(file)}`;
+  const percent = say("percent").replace("{percent}", Math.floor(share * 100));
+  if (note) note.textContent = `${percent}${file.isPaused ? ` · ${say("paused")}` : left(file)}`;
 }
 
 function left(file) {
@@ -46,7 +47,8 @@ function left(file) {
   const gone = start ? file.progress.bytesUploaded - start.bytes : 0;
   if (gone <= 0) return "";
   const seconds = Math.ceil(((Date.now() - start.time) / gone / 1000) * (file.size - file.progress.bytesUploaded));
-  const text = seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  const few = say("in seconds").replace("{seconds}", seconds);
+  const text = seconds < 60 ? few : `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
   return ` · ${say("left").replace("{time}", text)}`;
 }
 
