@@ -413,6 +413,14 @@ SABOTAGES = [
         "chunks[-1].first) if chunks else None",
         ("test_enlarge_film.py::test_an_interrupted_film_goes_on_at_the_last_whole_chunk",),
     ),
+    # ---- the platform -----------------------------------------------------------------------------------------------
+    Sabotage(
+        "pairs of a film outlive the consent",
+        "competition/web/harvest.py",
+        """.glob(f"{identity}*.png")""",
+        """.glob(f"{identity}.png")""",
+        ("test_web.py::test_a_film_given_becomes_pairs_that_know_their_upload_and_their_second",),
+    ),
 ]
 
 

@@ -1,5 +1,7 @@
 """Opening films: by the demuxer that the first bytes name, with no way to any other file, within limits."""
 
+import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -164,6 +166,25 @@ def seconds_of(frame: Any) -> Fraction:
 def stamp_of(part: Any) -> int:
     """When a packet is shown; of old containers it is only known when it is decoded."""
     return int(part.dts if part.pts is None else part.pts)
+
+
+def side_data(frame: Any, kind: str) -> bytes:
+    """What a frame carries of a kind, by FFmpeg's name without AV_FRAME_DATA_; empty where that is nothing."""
+    try:
+        return bytes(frame.side_data[kind])
+    except (KeyError, ValueError):  # ValueError: it carries something else as well that PyAV has no name for
+        return b""
+
+
+def orientation(frame: Any) -> tuple[int, bool]:
+    """How a frame becomes upright: so many quarter turns to the left, and whether it is mirrored sideways then."""
+    content = side_data(frame, "DISPLAYMATRIX")
+    if len(content) < 36:
+        return round(frame.rotation / 90) % 4, False
+    # Pixel (x, y) is shown at (a x + c y, b x + d y), y downwards.
+    a, b, _, c, d, *_ = struct.unpack_from("9i", content)
+    mirrored = a * d - b * c < 0
+    return round(-math.atan2(b, -a if mirrored else a) / (math.pi / 2)) % 4, mirrored
 
 
 def _cover() -> Any:
