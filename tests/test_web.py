@@ -442,6 +442,7 @@ def test_a_password_is_asked_for_everywhere_but_of_the_health_check(tmp_path):
     assert visitor.http.get("/healthz").status_code == 200
     right = base64.b64encode("anyone:ö:pass".encode()).decode()
     assert Visitor(app, Authorization=f"Basic {right}").http.get("/").status_code == 200
+    assert visitor.http.get("/", headers={"Authorization": "Basic ö".encode("latin-1")}).status_code == 401
     wrong = base64.b64encode(b"anyone:guess").decode()
     answers = [visitor.http.get("/", headers={"Authorization": f"Basic {wrong}"}).status_code for _ in range(22)]
     assert answers[0] == 401 and answers[-1] == 429

@@ -46,7 +46,7 @@ def _tus(**headers: str) -> Ask:
     """A creation with these headers in the place of right ones."""
     said = {**TUS, "Upload-Length": "9", **{name.replace("_", "-"): value for name, value in headers.items()}}
     return lambda visitor, identity: visitor.http.post(
-        "/files", headers={**visitor.headers, **{name: value for name, value in said.items() if value}}
+        "/files", headers={**visitor.headers, **{name: value.encode("latin-1") for name, value in said.items() if value}}
     )
 
 
@@ -128,6 +128,13 @@ REQUESTS: dict[str, tuple[Ask, set[int]]] = {
     "upload of ³ bytes": (_tus(Upload_Length="3" + "0" * 5000), {400}),
     "upload of another tus": (_tus(Tus_Resumable="9.9.9"), {412}),
     "metadata that is no Base64": (_tus(Upload_Metadata="filename ***"), {400}),
+    "metadata beyond ASCII": (_tus(Upload_Metadata="filename \xe9"), {400}),
+    "checksum beyond ASCII": (
+        lambda visitor, identity: visitor.patch(
+            f"/files/{identity}", b"", 3, **{"Upload-Checksum": "sha256 \xe9".encode("latin-1")}
+        ),
+        {400},
+    ),
     "metadata that is no UTF-8": (_tus(Upload_Metadata="filename //79"), {201}),
     "part for nobody's upload": (
         lambda visitor, identity: visitor.patch(f"/files/{UNKNOWN}", b"x", 0),
