@@ -335,6 +335,11 @@ def test_idle_connections_are_closed_and_keep_nobody_out(server):
     idle = [socket.create_connection(server, 5) for _ in range(1200)]
     for line in idle[:100]:
         line.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+    for line in idle[100:200]:  # a whole request, and the half of another
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while not line.recv(65536).endswith(b"}"):
+            pass
+        line.sendall(b"GET / HTTP/1.1\r\nHost: loc")
     assert _is_well(server)
     deadline = time.monotonic() + 60
     for line in idle:
