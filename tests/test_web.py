@@ -228,6 +228,7 @@ def test_uploads_expire(tmp_path):
     assert visitor.service.storage.expire() == 0
     change(visitor, Upload, identity_of(unfinished), changed=time.time() - 3700)
     change(visitor, Upload, old, changed=time.time() - 2 * 86400 - 100)
+    os.utime(visitor.service.storage.content(identity_of(unfinished)), (0, time.time() - 3700))
     assert visitor.service.storage.expire() == 2
     assert [found["id"] for found in visitor.files()] == [given_for_good]
     assert [path.name for path in (tmp_path / "data/uploads").iterdir()] == [given_for_good]
