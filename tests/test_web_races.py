@@ -16,7 +16,7 @@ from sqlalchemy import true, update
 from sqlalchemy.orm import Session
 from web_client import Visitor
 
-from competition.web import jobs
+from competition.web import jobs, operations
 from competition.web.runner import Runner
 from competition.web.tables import DONE, LONG, REFUSED, Job, Upload
 
@@ -65,6 +65,54 @@ def test_what_was_refused_takes_no_room_and_expires_though_it_was_given_for_lear
     assert visitor.service.storage.used(owner_of(visitor)) == 0
     change(visitor, Upload, identity, changed=0.0)
     assert visitor.service.storage.expire() == 1
+
+
+def test_a_job_for_an_upload_that_is_deleted_meanwhile_is_refused(visitor, monkeypatch):
+    def delete_first(*arguments: Any) -> Any:
+        visitor.service.forget(arguments[1])
+        return settings_of(*arguments)
+
+    settings_of = operations._settings
+    monkeypatch.setattr(operations, "_settings", delete_first)
+    answer = visitor.ask("POST", f"/uploads/{visitor.have()}/enlarge", data={"network": "bicubic", "scale": "2"})
+    assert answer.status_code == 404 and visitor.files() == []
+
+
+def test_an_upload_that_is_deleted_as_it_becomes_whole_is_gone(visitor, monkeypatch):
+    upload = visitor.service.uploads.find(owner_of(visitor), identity_of(visitor.create("a.png", 3)))
+    monkeypatch.setattr(visitor.service.storage, "arrived", lambda identity: 3)
+    visitor.service.forget(upload)
+    assert not visitor.service.uploads.settle(upload)
+
+
+def test_requests_at_the_same_time_do_not_exceed_what_a_visitor_may_have(tmp_path):
+    visitor = Visitor(web_client.open_platform(tmp_path / "data", reserve=0, files=3))
+    answers: list[int] = []
+    threads = [threading.Thread(target=lambda: answers.append(visitor.create("a.png", 3).status_code)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers.count(201) == len(visitor.files()) <= 3
+    assert len(list((tmp_path / "data/uploads").iterdir())) == answers.count(201)
+
+
+def test_one_visitors_jobs_leave_places_for_those_of_others(tmp_path):
+    app = web_client.open_platform(tmp_path / "data", reserve=0, waiting=8)
+    codes = []
+    for visitor in (Visitor(app), Visitor(app)):
+        place = f"/uploads/{visitor.have()}/enlarge"
+        codes.append([visitor.ask("POST", place, data={"network": "nearest"}).status_code for _ in range(8)])
+    assert [answers.count(202) for answers in codes] == [5, 2]
+
+
+def test_an_upload_that_rests_keeps_no_room_from_others(visitor, monkeypatch):
+    storage, other = visitor.service.storage, Visitor(visitor.app)
+    monkeypatch.setattr(storage, "free", lambda: 1000)
+    identity = identity_of(visitor.create("a.mp4", 900))
+    assert other.create("b.mp4", 200).status_code == 507
+    os.utime(storage.content(identity), (0, time.time() - 3600))
+    assert other.create("b.mp4", 200).status_code == 201
 
 
 def owner_of(visitor: Visitor) -> str:

@@ -12,6 +12,7 @@ from competition.files import make_folder
 from competition.web.settings import Settings
 from competition.web.tables import CANCELLED, FAILED, LOOK, QUEUED, REFUSED, RUNNING, UPLOADING, Job, Upload
 
+_REST = 600.0  # seconds without a byte after which an upload has to find room anew when it goes on
 _GRACE = 60.0  # seconds that a folder without a row may be one that is just being made
 
 
@@ -54,10 +55,11 @@ class Storage:
             return int(promised) + sum(int(result.get("bytes", 0)) for result in results)
 
     def promised(self) -> int:
-        """Bytes that unfinished uploads of everybody have still to bring."""
+        """Bytes that unfinished uploads of everybody have still to bring; those that rest keep no room from others."""
         with Session(self.engine) as session:
             rows = session.execute(select(Upload.id, Upload.size).where(Upload.state == UPLOADING)).all()
-        return sum(size - self.arrived(identity) for identity, size in rows)
+        lately = time.time() - _REST
+        return sum(size - self.arrived(identity) for identity, size in rows if not self._quiet_since(identity, lately))
 
     def arrived(self, identity: str) -> int:
         """Bytes of an upload that are on disk."""
