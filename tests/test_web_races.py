@@ -3,6 +3,7 @@
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from web_client import Visitor
 
 from competition.web import jobs, operations
 from competition.web.runner import Runner
-from competition.web.tables import DONE, LONG, REFUSED, Job, Upload
+from competition.web.tables import DONE, LONG, REFUSED, Job, Upload, open_database
 
 
 @pytest.fixture
@@ -113,6 +114,12 @@ def test_an_upload_that_rests_keeps_no_room_from_others(visitor, monkeypatch):
     assert other.create("b.mp4", 200).status_code == 507
     os.utime(storage.content(identity), (0, time.time() - 3600))
     assert other.create("b.mp4", 200).status_code == 201
+
+
+def test_processes_that_begin_at_the_same_time_make_the_tables_together(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(10):
+            assert len(list(pool.map(open_database, [f"sqlite:///{tmp_path}/{number}.sqlite"] * 4))) == 4
 
 
 def owner_of(visitor: Visitor) -> str:
