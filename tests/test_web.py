@@ -612,6 +612,19 @@ def test_events_are_those_of_the_page_that_is_open(visitor, monkeypatch):
         assert not any(f'id="upload-{one}"' in everything + change for one in others)
 
 
+def test_what_a_file_can_be_merged_with_is_asked_for_when_it_is_wanted(visitor):
+    """The page does not grow with the square of the list, and what came later is offered."""
+    mine, *pictures = [visitor.have(f"{number}.png") for number in range(3)]
+    film, other = visitor.have("film.mp4", media="film"), Visitor(visitor.app)
+    offered = visitor.http.get(f"/uploads/{mine}/others")
+    assert re.findall(r'name="others" value="(\w+)"', offered.text) == pictures and "Frames a second" in offered.text
+    assert "Add another file" in visitor.http.get(f"/uploads/{film}/others").text
+    assert 'name="others"' not in visitor.http.get("/").text
+    assert other.http.get(f"/uploads/{mine}/others").status_code == 404
+    change(visitor, Upload, mine, state=UPLOADING)
+    assert visitor.http.get(f"/uploads/{mine}/others").status_code == 409
+
+
 def test_answers_carry_strict_headers(visitor):
     for path in ("/", "/healthz", "/nowhere", "/static/page.js", f"/uploads/{visitor.have()}/content"):
         headers = visitor.http.get(path).headers

@@ -215,6 +215,29 @@ def test_the_list_lives_however_late_its_scripts_come(page, files):
     playwright.expect(row(page, "picture.png").locator(".thumbnail img")).to_be_visible(timeout=LONG)
 
 
+def test_files_are_merged_with_those_that_came_later(page, files, tmp_path):
+    expect = playwright.expect
+    add(page, files / "picture.png")
+    fold = row(page, "picture.png").locator("summary", has_text="Merge into")
+    expect(fold).to_be_visible(timeout=LONG)
+    fold.click()
+    expect(row(page, "picture.png")).to_contain_text("Add another file")
+    shutil.copy(files / "picture.png", tmp_path / "later.png")
+    add(page, tmp_path / "later.png")
+    expect(page.locator("#files .thumbnail img")).to_have_count(2, timeout=LONG)
+    fold.click()
+    fold.click()
+    row(page, "picture.png").get_by_label("later.png").check()
+    row(page, "picture.png").locator("summary", has_text="Enlarge").click()
+    press(page, "picture.png", "Estimate")  # the row changes beneath the tick
+    expect(row(page, "picture.png").locator(".job.done")).to_be_visible(timeout=LONG)
+    fold.click()
+    expect(row(page, "picture.png").get_by_label("later.png")).to_be_visible()
+    assert row(page, "picture.png").get_by_label("later.png").is_checked()
+    press(page, "picture.png", "Merge")
+    expect(row(page, "picture.png").locator(".job.done video")).to_be_visible(timeout=LONG)
+
+
 def test_dropped_files_are_added(page, files):
     content = list((files / "picture.png").read_bytes())
     page.evaluate(

@@ -33,8 +33,14 @@ def render(template: str, language: str, **values: Any) -> str:
 
 def one_row(request: Request, service: Service, upload: Upload, status: int) -> Response:
     """The row of one upload, as an answer."""
-    page = service.page_of(upload)
-    return HTMLResponse(lay_out(service, page.uploads, [upload], language_of(request)), status)
+    return HTMLResponse(lay_out(service, [upload], language_of(request)), status)
+
+
+def others(request: Request, service: Service, upload: Upload) -> Response:
+    """What of the same page an upload can be merged with, as the content of a form."""
+    shown = service.page_of(upload).uploads
+    offered = [one for one in shown if one.state == READY and one.id != upload.id and _same_kind(one, upload)]
+    return HTMLResponse(render("others.html", language_of(request), others=offered, film=upload.info["media"] == "film"))
 
 
 def rows(
@@ -44,19 +50,16 @@ def rows(
     page = service.listing(owner, number)
     if only is None:
         return lay_out_page(service, page, language)
-    return lay_out(service, page.uploads, [one for one in page.uploads if one.id == only], language, out_of_band)
+    return lay_out(service, [one for one in page.uploads if one.id == only], language, out_of_band)
 
 
 def lay_out_page(service: Service, page: Page, language: str) -> str:
     """All rows of a page, and the links to those beside it."""
-    return lay_out(service, page.uploads, page.uploads, language) + render("links.html", language, page=page)
+    return lay_out(service, page.uploads, language) + render("links.html", language, page=page)
 
 
-def lay_out(
-    service: Service, uploads: Sequence[Upload], shown: Sequence[Upload], language: str, out_of_band: bool = False
-) -> str:
-    """The rows of those `shown`; `uploads` are offered for being merged with them."""
-    ready = [upload for upload in uploads if upload.state == READY]
+def lay_out(service: Service, shown: Sequence[Upload], language: str, out_of_band: bool = False) -> str:
+    """The rows of some uploads."""
     networks, jobs = service.networks(), service.jobs_of(shown)
     return "".join(
         render(
@@ -65,7 +68,6 @@ def lay_out(
             upload=_upload(service, upload),
             jobs=[_job(job) for job in jobs[upload.id]],
             networks=networks,
-            others=[other for other in ready if other.id != upload.id and _same_kind(other, upload)],
             out_of_band=out_of_band,
         )
         for upload in shown
