@@ -612,6 +612,27 @@ def test_events_are_those_of_the_page_that_is_open(visitor, monkeypatch):
         assert not any(f'id="upload-{one}"' in everything + change for one in others)
 
 
+@pytest.mark.parametrize("language", wording.LANGUAGES)
+def test_a_name_is_no_script_of_a_question(app, language):
+    """What begins with js: htmx would run instead of asking."""
+    visitor = Visitor(app, **{"Accept-Language": language})
+    visitor.have("js:alert(1).png")
+    [asked] = re.findall(r'hx-confirm="([^"]*)"', visitor.http.get("/").text)
+    assert "js:alert(1).png" in asked and not asked.startswith("js:")
+
+
+def test_a_result_is_not_deleted_by_a_click_meant_for_cancelling(visitor):
+    """At the end of a job the one button takes the other's place."""
+    identity = visitor.have()
+    start(visitor, identity)
+    start(visitor, identity)
+    made, failed = (job["id"] for job in visitor.files()[0]["jobs"])
+    change(visitor, Job, made, state=DONE, result={"files": [{"name": "result.zip", "bytes": 3}], "bytes": 3})
+    change(visitor, Job, failed, state=FAILED, reason="crashed")
+    buttons = {job: re.search(rf'hx-delete="/jobs/{job}".*', visitor.http.get("/").text)[0] for job in (made, failed)}
+    assert "hx-confirm" in buttons[made] and "hx-confirm" not in buttons[failed]
+
+
 def test_what_a_file_can_be_merged_with_is_asked_for_when_it_is_wanted(visitor):
     """The page does not grow with the square of the list, and what came later is offered."""
     mine, *pictures = [visitor.have(f"{number}.png") for number in range(3)]
