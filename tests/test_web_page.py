@@ -238,6 +238,22 @@ def test_files_are_merged_with_those_that_came_later(page, files, tmp_path):
     expect(row(page, "picture.png").locator(".job.done video")).to_be_visible(timeout=LONG)
 
 
+def test_the_keyboard_goes_on_beside_what_it_deleted(page, files, tmp_path):
+    expect = playwright.expect
+    shutil.copy(files / "picture.png", tmp_path / "beside.png")
+    add(page, files / "picture.png", tmp_path / "beside.png")
+    expect(page.locator("#files .thumbnail img")).to_have_count(2, timeout=LONG)
+    press(page, "picture.png", "Convert")
+    expect(row(page, "picture.png").locator(".job.done")).to_be_visible(timeout=LONG)
+    page.on("dialog", lambda asked: asked.accept())
+    for button in ("Delete: Enlarge, picture.png", "Delete: picture.png", "Delete: beside.png"):
+        page.get_by_role("button", name=button, exact=True).focus()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("button", name=button, exact=True)).to_have_count(0)
+        left = {"Delete: Enlarge, picture.png": "picture.png", "Delete: picture.png": "beside.png"}.get(button)
+        expect(row(page, left) if left else page.locator("#files")).to_be_focused()
+
+
 def test_dropped_files_are_added(page, files):
     content = list((files / "picture.png").read_bytes())
     page.evaluate(

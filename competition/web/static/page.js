@@ -16,6 +16,7 @@ const uppy = new Uppy({ autoProceed: true, locale: { strings: { noDuplicates: sa
   removeFingerprintOnSuccess: true,
   retryDelays: [0, 1000, 3000, 5000, 10000, 20000],
 });
+let places = []; // where the keyboard goes on, the first that is left, when what it was at is deleted
 const began = new Map(); // by file: when its bytes began to go, and how many had gone before
 
 function rowOf(file) {
@@ -130,16 +131,25 @@ document.addEventListener("click", (event) => {
     else uppy.pauseResume(file.id);
     paint(uppy.getFile(file.id));
   }
-  if (act === "drop") {
-    uppy.removeFile(file.id);
-    if (!row.dataset.upload) row.remove();
-  }
 });
+// Before htmx hears of it: an upload that goes on here is deleted by its own protocol, once.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest('[data-act="drop"]');
+  const row = button?.closest(".row");
+  const file = row && fileOf(row);
+  if (!file || file.progress.uploadComplete) return;
+  event.stopPropagation();
+  uppy.removeFile(file.id);
+  row.remove();
+}, true);
 document.addEventListener("input", (event) => {
   if (event.target.matches(".compare input"))
     event.target.closest(".compare").style.setProperty("--cut", `${event.target.value}%`);
 });
-document.addEventListener("htmx:after:swap", () => uppy.getFiles().forEach(paint));
+document.addEventListener("htmx:after:swap", () => {
+  uppy.getFiles().forEach(paint);
+  if (document.activeElement === document.body) places.find((place) => place?.isConnected)?.focus();
+});
 document.addEventListener("htmx:response:error", (event) => {
   let answer = {};
   try {
@@ -148,6 +158,11 @@ document.addEventListener("htmx:response:error", (event) => {
   news.textContent = say(answer.error ?? "no connection");
 });
 document.addEventListener("htmx:before:request", () => (news.textContent = ""));
+for (const at of ["focusin", "pointerdown"])
+  addEventListener(at, (event) => {
+    const row = event.target.closest?.("#files > .row");
+    places = row ? [row, row.nextElementSibling, row.previousElementSibling, row.parentElement] : [];
+  });
 addEventListener("beforeunload", (event) => {
   if (uppy.getFiles().some((file) => !file.isPaused && !file.progress.uploadComplete && !file.error)) event.preventDefault();
 });
