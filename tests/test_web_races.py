@@ -1,8 +1,10 @@
 """The platform when things happen at once: deletions, ends, expiry and full queues amid what is going on."""
 
+import asyncio
 import os
 import threading
 import time
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +19,7 @@ from sqlalchemy import true, update
 from sqlalchemy.orm import Session
 from web_client import Visitor
 
-from competition.web import jobs, operations
+from competition.web import jobs, operations, pages
 from competition.web.runner import Runner
 from competition.web.tables import DONE, LONG, REFUSED, Job, Upload, open_database
 
@@ -120,6 +122,24 @@ def test_processes_that_begin_at_the_same_time_make_the_tables_together(tmp_path
     with ThreadPoolExecutor(4) as pool:
         for number in range(10):
             assert len(list(pool.map(open_database, [f"sqlite:///{tmp_path}/{number}.sqlite"] * 4))) == 4
+
+
+def test_a_visitor_listens_to_so_many_lines_of_events_only(visitor):
+    async def lines(count: int) -> None:
+        async def stream() -> AsyncIterator[str]:
+            yield "event"
+
+        owner, open_ones = owner_of(visitor), []
+        for _ in range(count):
+            open_ones.append(pages._counted(visitor.service, owner, stream()))
+            await anext(open_ones[-1])
+        assert visitor.http.get("/events").status_code == 429
+        assert visitor.service.listening[owner] == count
+        for one in open_ones:
+            await one.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(lines(20))
+    assert not visitor.service.listening
 
 
 def owner_of(visitor: Visitor) -> str:

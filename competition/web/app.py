@@ -1,6 +1,5 @@
 """The web application: routes behind the guard, and the pages about the service itself."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -34,7 +33,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.service, app.state.closing = service, asyncio.Event()
+    app.state.service = service
     app.add_middleware(Guard, service=service)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _failed)

@@ -2,6 +2,7 @@
 
 import asyncio
 import mimetypes
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated
@@ -21,6 +22,7 @@ from competition.web.wording import LANGUAGES, language_of, words_of
 
 router = APIRouter(tags=["pages"])
 _LOOK = 0.7  # seconds between two looks at the table for a page that is open
+_LINES = 20  # that a visitor may have open: each looks at the table again and again
 _ALIVE = 15  # looks without news after which a comment shows that the line stands
 _TYPES = {"Matroska": "video/x-matroska", "WMV": "video/x-ms-wmv", "MP4": "video/mp4", "BMP": "image/bmp"}
 Number = Annotated[int, Query(ge=1, le=1_000_000, description="Which page, from 1 on: later ones have older files.")]
@@ -106,9 +108,12 @@ def others(identity: str, request: Request, owner: Owner, service: TheService) -
 
 @router.get("/events")
 async def events(request: Request, owner: Owner, service: TheService, page: Number = 1) -> Response:
-    """Rows of a page as they change, as server-sent events."""
+    """Rows of a page as they change, as server-sent events; a visitor may listen to twenty at a time."""
+    if service.listening[owner] >= _LINES:
+        raise Refused(429, "open too often")
     stream = _changes(request, service, owner, language_of(request), page)
-    return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    counted = _counted(service, owner, stream)
+    return StreamingResponse(counted, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
 @router.get("/uploads/{identity}/thumbnail")
@@ -146,12 +151,23 @@ def _file(path: Path, media_type: str | None, called: str | None = None) -> Resp
     return FileResponse(path, media_type=media_type or "application/octet-stream", filename=called, headers=_SEALED)
 
 
+async def _counted(service: Service, owner: str, stream: AsyncIterator[str]) -> AsyncIterator[str]:
+    """The stream, which is known to the service while it lasts."""
+    service.listening[owner] += 1
+    try:
+        async for event in stream:
+            yield event
+    finally:
+        service.listening[owner] -= 1
+        service.listening += Counter()  # forgets visitors without any
+
+
 async def _changes(request: Request, service: Service, owner: str, language: str, page: int = 1) -> AsyncIterator[str]:
     """The whole page whenever a file comes or goes, else each row that has changed; until the page is closed."""
     known: dict[str, object] = {"none": None}  # so that the first look sends all: a page may have missed something
     looks = 0
     yield "retry: 1000\n\n"
-    while not await request.is_disconnected() and not request.app.state.closing.is_set():
+    while not await request.is_disconnected():
         await asyncio.sleep(_LOOK)
         looks += 1
         state = await run_in_threadpool(_state, service, owner)

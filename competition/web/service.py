@@ -1,5 +1,6 @@
 """The service behind the pages: its settings, tables, files, queues and visitors, and who may ask for what."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
@@ -40,6 +41,8 @@ class Service:
         password = settings.password.get_secret_value() if settings.password else None
         self.owners = Owners(self.storage.root / "state", password)
         self.figures = Figures()
+        self.listening: Counter[str] = Counter()
+        """Lines of events that are open, by owner."""
 
     def settle(self, upload: Upload) -> None:
         """Have an upload that is whole looked at."""
