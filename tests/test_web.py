@@ -489,6 +489,7 @@ def test_names_are_shown_as_text(visitor):
         ("a\x00b\nc.png", "abc.png"),
         ("\u202egnp.exe", "gnp.exe"),
         ("x" * 300 + ".png", "x" * 200 + ".png"),
+        ("a long name without an ending", "a long name without an ending"),
         ("", "file"),
         ("  ", "file"),
         ("사진.png", "사진.png"),

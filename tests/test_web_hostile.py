@@ -46,7 +46,8 @@ def _tus(**headers: str) -> Ask:
     """A creation with these headers in the place of right ones."""
     said = {**TUS, "Upload-Length": "9", **{name.replace("_", "-"): value for name, value in headers.items()}}
     return lambda visitor, identity: visitor.http.post(
-        "/files", headers={**visitor.headers, **{name: value.encode("latin-1") for name, value in said.items() if value}}
+        "/files",
+        headers={**visitor.headers, **{name: value.encode("latin-1") for name, value in said.items() if value}},
     )
 
 

@@ -91,7 +91,9 @@ def test_an_upload_that_is_deleted_as_it_becomes_whole_is_gone(visitor, monkeypa
 def test_requests_at_the_same_time_do_not_exceed_what_a_visitor_may_have(tmp_path):
     visitor = Visitor(web_client.open_platform(tmp_path / "data", reserve=0, files=3))
     answers: list[int] = []
-    threads = [threading.Thread(target=lambda: answers.append(visitor.create("a.png", 3).status_code)) for _ in range(8)]
+    threads = [
+        threading.Thread(target=lambda: answers.append(visitor.create("a.png", 3).status_code)) for _ in range(8)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -116,6 +118,17 @@ def test_an_upload_that_rests_keeps_no_room_from_others(visitor, monkeypatch):
     assert other.create("b.mp4", 200).status_code == 507
     os.utime(storage.content(identity), (0, time.time() - 3600))
     assert other.create("b.mp4", 200).status_code == 201
+
+
+def test_a_file_that_is_deleted_as_it_is_sent_is_not_found(visitor, monkeypatch):
+    def delete_first(*arguments: Any, **more: Any) -> Any:
+        response = sent(*arguments, **more)
+        visitor.service.storage.content(identity).unlink()
+        return response
+
+    identity, sent = visitor.have(), pages._Perishable
+    monkeypatch.setattr(pages, "_Perishable", delete_first)
+    assert visitor.http.get(f"/uploads/{identity}/content").status_code == 404
 
 
 def test_processes_that_begin_at_the_same_time_make_the_tables_together(tmp_path):

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from competition.web import rows
 from competition.web.rows import lay_out_page, one_row, render
@@ -146,9 +147,19 @@ def result(identity: str, name: str, owner: Owner, service: TheService, show: bo
 
 def _file(path: Path, media_type: str | None, called: str | None = None) -> Response:
     """A file that runs nothing, whatever is inside: offered for keeping where it is `called` something."""
-    if not path.is_file():
-        raise Refused(404, "not found")
-    return FileResponse(path, media_type=media_type or "application/octet-stream", filename=called, headers=_SEALED)
+    return _Perishable(path, media_type=media_type or "application/octet-stream", filename=called, headers=_SEALED)
+
+
+class _Perishable(FileResponse):
+    """A file that may be deleted at any time; 404 where that is before it is sent."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        except RuntimeError as error:  # Starlette's for a file that is not there
+            if Path(self.path).is_file():
+                raise
+            raise Refused(404, "not found") from error
 
 
 async def _counted(service: Service, owner: str, stream: AsyncIterator[str]) -> AsyncIterator[str]:

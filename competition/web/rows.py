@@ -40,7 +40,9 @@ def others(request: Request, service: Service, upload: Upload) -> Response:
     """What of the same page an upload can be merged with, as the content of a form."""
     shown = service.page_of(upload).uploads
     offered = [one for one in shown if one.state == READY and one.id != upload.id and _same_kind(one, upload)]
-    return HTMLResponse(render("others.html", language_of(request), others=offered, film=upload.info["media"] == "film"))
+    return HTMLResponse(
+        render("others.html", language_of(request), others=offered, film=upload.info["media"] == "film")
+    )
 
 
 def rows(

@@ -136,7 +136,7 @@ def shown(name: str) -> str:
     last = unicodedata.normalize("NFC", name).replace("\\", "/").rpartition("/")[2]
     plain = "".join(letter for letter in last if letter.isprintable() and unicodedata.category(letter) != "Cf")
     stem, dot, ending = plain.strip().rpartition(".")
-    return (stem[:_LONGEST_NAME] + dot + ending[:20]) or "file"
+    return (stem[:_LONGEST_NAME] + dot + ending[:20] if dot else ending[:_LONGEST_NAME]) or "file"
 
 
 @contextlib.contextmanager
