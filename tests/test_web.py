@@ -29,7 +29,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import event, select, update
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
+from sqlalchemy.schema import CreateTable
 from web_client import TUS, Visitor
 
 from competition.data.pairs import find_pairs
@@ -166,6 +168,12 @@ def test_bytes_with_a_wrong_checksum_are_as_if_they_had_never_come(visitor, png,
     assert visitor.head(place).headers["upload-offset"] == "0"
     assert visitor.patch(place, png[:500], 0, **{"Upload-Checksum": f"{name} {right}"}).status_code == 204
     assert visitor.patch(place, png[500:], 500, **{"Upload-Checksum": "crc99 AAAA"}).status_code == 400
+
+
+def test_tables_of_postgresql_hold_large_sizes_and_are_asked_for_no_nul(visitor, monkeypatch):
+    assert "size BIGINT" in str(CreateTable(Upload.__table__).compile(dialect=postgresql.dialect()))
+    monkeypatch.setattr(visitor.service.uploads, "find", lambda owner, identity: pytest.fail("was asked for"))
+    assert visitor.http.get("/uploads/%00/content").status_code == 404
 
 
 @hypothesis_settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -75,6 +75,8 @@ class Guard:
             return plain(403, "from another site")
         if _length(request.headers) > _BODY and not _is_upload(request.scope):
             return plain(413, "file too large")
+        if "\0" in request.scope["path"]:  # which PostgreSQL takes in no text
+            return plain(404, "not found")
         return None if request.scope["path"] == _OPEN else self._ask(request)
 
     def _is_ours(self, host: str) -> bool:

@@ -5,7 +5,7 @@ import secrets
 import time
 from typing import Any
 
-from sqlalchemy import JSON, Engine, ForeignKey, Index, create_engine, event, make_url
+from sqlalchemy import JSON, BigInteger, Engine, ForeignKey, Index, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -35,8 +35,8 @@ class Upload(Table):
     owner: Mapped[str]
     name: Mapped[str]
     """As the visitor calls it; never a path of ours."""
-    size: Mapped[int]
-    """Bytes that were promised."""
+    size: Mapped[int] = mapped_column(BigInteger)
+    """Bytes that were promised; PostgreSQL's plain integers end at 2 GB."""
     state: Mapped[str] = mapped_column(default=UPLOADING)
     reason: Mapped[str] = mapped_column(default="")
     """Why it was refused."""
