@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
@@ -69,17 +70,15 @@ def offset(identity: str, owner: Owner, service: TheService) -> Response:
 @router.patch("/{identity}", status_code=204, dependencies=[Tus])
 async def append(identity: str, request: Request, owner: Changer, service: TheService) -> Response:
     """Add bytes at Upload-Offset; with a wrong Upload-Checksum they are as if they had never come."""
-    upload = await run_in_threadpool(service.uploads.find, owner, identity)
     begin = _number(request, "upload-offset")
+    upload = await run_in_threadpool(_going_on, service, owner, identity, begin)
     if request.headers.get("content-type") != _TYPE:
         raise Refused(415, "not tus 1.0.0")
-    if begin != service.storage.arrived(identity):
-        raise Refused(409, "wrong offset")
     room = upload.size - begin
     if _number(request, "content-length", 0) > room:
         raise Refused(413, "longer than promised")
     digest, expected = _digest(request)
-    with service.uploads.appending(upload, begin) as file:
+    async with contextmanager_in_threadpool(service.uploads.appending(upload, begin)) as file:
         if digest is None:
             arrived = begin + await _receive(request, file, room)
         else:
@@ -94,6 +93,14 @@ def terminate(identity: str, owner: Changer, service: TheService) -> Response:
     """Give an upload up."""
     service.forget(service.uploads.find(owner, identity))
     return Response(status_code=204, headers={"Tus-Resumable": VERSION})
+
+
+def _going_on(service: Service, owner: str, identity: str, begin: int) -> Upload:
+    """An upload of which so many bytes have arrived."""
+    upload = service.uploads.find(owner, identity)
+    if begin != service.storage.arrived(identity):
+        raise Refused(409, "wrong offset")
+    return upload
 
 
 async def _receive_checked(request: Request, file: IO[bytes], room: int, digest: Any, expected: bytes) -> int:
