@@ -87,6 +87,15 @@ def test_wrong_settings_are_named_and_end_with_status_2(tmp_path):
     assert "error: port: " in done.stderr and "Change --quota or COMPETITION_WEB_QUOTA" in done.stderr
 
 
+@pytest.mark.parametrize("url", ["nonsense", "foo://me:secret@host/x", "postgresql+psycopg://me:secret@127.0.0.1:1/x"])
+def test_a_wrong_database_or_queue_is_named_without_its_password(tmp_path, url):
+    for wrong in ({"database": url}, {"queue": url}):
+        with pytest.raises(UsageError, match=next(iter(wrong))) as raised:
+            web_client.open_platform(tmp_path / "data", **wrong)
+        assert len(raised.value.lines) == 1 and "secret" not in raised.value.lines[0]
+        assert raised.value.lines[0].count("\n") == 0
+
+
 def test_a_port_that_is_taken_is_named(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

@@ -69,7 +69,7 @@ def _open(settings: Settings, name: str) -> Huey:
         file = str(settings.data.resolve() / "state" / "queue.sqlite")
         return SqliteHuey(name, filename=file, results=False, serializer=Plain())
     if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise UsageError(f"queue: {url} is no queue. Give redis://HOST:6379/0, or leave it out for SQLite")
+        raise UsageError("queue: is no URL of Redis. Give redis://HOST:6379/0, or leave it out for SQLite")
     return RedisHuey(name, url=url, results=False, serializer=Plain())
 
 

@@ -6,8 +6,10 @@ import time
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, Engine, ForeignKey, Index, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from competition.errors import UsageError
 
 UPLOADING, LOOKING, READY, REFUSED = "uploading", "looking", "ready", "refused"
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
@@ -76,12 +78,23 @@ class Job(Table):
 
 
 def open_database(url: str) -> Engine:
-    """The engine of a database whose tables are there; an SQLite file is made in WAL mode."""
-    lite = make_url(url).get_backend_name() == "sqlite"
-    engine = create_engine(url, pool_pre_ping=not lite, connect_args={"timeout": 30} if lite else {})
+    """The engine of a database whose tables are there; an SQLite file is made in WAL mode.
+
+    Raises UsageError, which does not repeat a password, for what is no URL of a database, and where none answers.
+    """
+    try:
+        lite = make_url(url).get_backend_name() == "sqlite"
+        engine = create_engine(url, pool_pre_ping=not lite, connect_args={"timeout": 30} if lite else {})
+    except (ArgumentError, ImportError) as error:
+        cause = "is no URL of a database, or its driver is not installed"
+        raise UsageError(f"database: {cause}. Give postgresql+psycopg://…, or leave it out for SQLite") from error
     if lite:
         event.listen(engine, "connect", _configure)
-    _make_tables(engine)
+    try:
+        _make_tables(engine)
+    except OperationalError as error:
+        cause = f"cannot be used ({str(error.orig).splitlines()[0]})"
+        raise UsageError(f"database: {cause}. Start it, or change its URL") from error
     return engine
 
 
