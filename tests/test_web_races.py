@@ -21,7 +21,7 @@ from web_client import Visitor
 
 from competition.web import jobs, operations, pages
 from competition.web.runner import Runner
-from competition.web.tables import DONE, LONG, REFUSED, Job, Upload, open_database
+from competition.web.tables import DONE, LONG, REFUSED, Job, Table, Upload, open_database
 
 
 @pytest.fixture
@@ -129,6 +129,12 @@ def test_a_file_that_is_deleted_as_it_is_sent_is_not_found(visitor, monkeypatch)
     identity, sent = visitor.have(), pages._Perishable
     monkeypatch.setattr(pages, "_Perishable", delete_first)
     assert visitor.http.get(f"/uploads/{identity}/content").status_code == 404
+
+
+def test_a_table_that_does_not_answer_is_not_well(visitor):
+    Table.metadata.drop_all(visitor.service.engine)
+    answer = visitor.http.get("/healthz")
+    assert answer.status_code == 503 and answer.json() == {"well": False, "cause": "OperationalError"}
 
 
 def test_processes_that_begin_at_the_same_time_make_the_tables_together(tmp_path):

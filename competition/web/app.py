@@ -7,7 +7,6 @@ from pathlib import Path
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy import text
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse
 
@@ -56,12 +55,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def health(service: TheService) -> Response:
     """Whether table and disk answer: 200, or 503 with what does not."""
     try:
-        with service.engine.connect() as connection:
-            connection.execute(text("SELECT 1"))
-        free = service.storage.free()
+        free, waiting = service.storage.free(), jobs.waiting(service.engine)
     except Exception as error:  # whatever it is, the answer is that it is not well
         return JSONResponse({"well": False, "cause": type(error).__name__}, 503)
-    said = {"well": free > 0, "free": free, "waiting": jobs.waiting(service.engine)}
+    said = {"well": free > 0, "free": free, "waiting": waiting}
     return JSONResponse(said, 200 if free > 0 else 503)
 
 
