@@ -421,6 +421,42 @@ SABOTAGES = [
         """.glob(f"{identity}.png")""",
         ("test_web.py::test_a_film_given_becomes_pairs_that_know_their_upload_and_their_second",),
     ),
+    Sabotage(
+        "bytes count before their checksum is known to be right",
+        "competition/web/tus.py",
+        """count = await _receive(request, aside, room, digest)""",
+        """count = await _receive(request, file, room, digest)""",
+        ("test_web_kill.py::test_bytes_that_a_killed_server_could_not_check_have_not_arrived",),
+    ),
+    Sabotage(
+        "a decoder goes on though its worker was killed before it was tied to it",
+        "competition/media/child.py",
+        """os.getppid() != order["parent"]""",
+        """False""",
+        ("test_strangers.py::test_the_process_ends_with_its_parent_even_where_that_is_killed_before_it_was_heeded",),
+    ),
+    Sabotage(
+        "a decoder goes on though its worker is killed",
+        "competition/media/child.py",
+        """        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+""",
+        "",
+        ("test_strangers.py::test_the_process_ends_with_its_parent_even_where_that_is_killed_before_it_was_heeded",),
+    ),
+    Sabotage(
+        "an attempt that was overtaken deletes what the other one has made",
+        "competition/web/jobs.py",
+        """WANTED = (*UNFINISHED, DONE)""",
+        """WANTED = UNFINISHED""",
+        ("test_web.py::test_an_attempt_that_was_overtaken_leaves_what_the_other_one_has_made",),
+    ),
+    Sabotage(
+        "an earlier attempt may finish a job that went to another worker",
+        "competition/web/jobs.py",
+        """Job.attempt == job.attempt, Job.state == RUNNING""",
+        """Job.state == RUNNING""",
+        ("test_web.py::test_a_job_is_claimed_once_and_an_old_attempt_says_nothing_more",),
+    ),
 ]
 
 

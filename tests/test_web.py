@@ -315,6 +315,16 @@ def test_a_cancelled_job_whose_worker_is_gone_gives_the_disk_back(visitor):
     assert not visitor.service.storage.job(job.id).exists()
 
 
+def test_a_queue_that_does_not_answer_loses_nothing(tmp_path, png):
+    """A worker finds what waits once the queue is there again."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        url = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"
+    visitor = Visitor(web_client.open_platform(tmp_path / "data", queue=url))
+    visitor.send("a.png", png)
+    start(visitor, visitor.have())
+    assert [jobs.waiting(visitor.service.engine, lane) for lane in (QUICK, LONG)] == [1, 1]
+
+
 def test_jobs_of_one_visitor_do_not_keep_others_waiting(app):
     busy, other = Visitor(app), Visitor(app)
     one = busy.have()

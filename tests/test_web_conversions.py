@@ -19,8 +19,8 @@ import web_client
 from PIL import Image
 from web_client import Visitor
 
-from competition.files import locked
 from competition.images import encode_png
+from competition.locks import locked
 from competition.video.enlarge import work_folder
 from competition.web import choices, conversions
 from competition.web.reasons import explain
@@ -100,6 +100,13 @@ def test_a_preview_shows_the_middle_and_an_estimate_says_how_long(visitor):
     assert (told["width"], told["height"]) == (1200, 800) and told["seconds"] > 0 and told["bytes"] > 0
 
 
+def test_a_file_is_as_large_as_the_disk_takes(tmp_path):
+    film = tmp_path / "clip.mp4"
+    make_clip(film)
+    os.truncate(film, 65 * 2**30)  # sparse
+    assert conversions.look([(film, film.name)], tmp_path, {"pixels": 2**25})["frames"] == _FRAMES
+
+
 @pytest.mark.slow
 def test_pictures_become_the_frames_of_a_film(visitor):
     identities = [visitor.send(f"{number}.png", encode_png(drawn.texture(number, 24, 32))) for number in range(3)]
@@ -115,7 +122,7 @@ def test_a_picture_that_does_not_fit_among_the_frames_is_named(visitor):
     assert visitor.ask("POST", f"/uploads/{sent[0]}/merge", data={"others": sent[1:]}).status_code == 202
     visitor.work()
     [reason] = [job["reason"] for found in visitor.files() for job in found["jobs"]]
-    assert "wide.png: is 40x24, 000000 영상" in reason and reason.endswith("is 32x24. Make all of one size")
+    assert reason == f"wide.png: is 40x24, {names[0]} is 32x24. Make all of one size"
     assert "wide.png: 크기가 40x24인데" in explain("ko", reason)
 
 

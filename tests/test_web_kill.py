@@ -56,7 +56,7 @@ def film_of(folder: Path, frames: int = FRAMES) -> bytes:
 
 
 def require_whole(root: Path, made: Made) -> None:
-    """0 done twice, 0 orphan files, 0 orphan processes."""
+    """0 done twice, 0 orphan files, 0 orphan processes; what lay in a killed worker's own folder is swept."""
     finished = Counter(line["job"] for line in events(root, "job ends") if line["state"] == "done")
     assert set(finished.values()) <= {1}
     folder = root / "data" / "jobs"
@@ -243,21 +243,22 @@ def test_killed_workers_lose_no_job_and_do_none_twice(tmp_path, seed):
             kill(psutil.Process(worker.pid))
             worker = platform.begin()
         platform.wait(QUEUED, RUNNING)
-        platform.end()
         assert platform.states() == {DONE: 4}
         require_whole(tmp_path, platform.made())
         require_chunks(tmp_path, platform.made(), kills)
+        platform.end()
+        assert not list(platform.storage.scratch.iterdir())
 
 
 # ---- other queues and tables ----------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def redis() -> Iterator[str]:
+def redis(port: int = 0) -> Iterator[str]:
     """The URL of a Redis of our own."""
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server: apt-get install redis-server")
-    port = free_port()
+    port = port or free_port()
     with tempfile.TemporaryDirectory() as folder:
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -323,22 +324,44 @@ def test_two_workers_over_any_queue_and_table(tmp_path, seed, kinds, real):
         queue = stack.enter_context(redis()) if "redis" in kinds else ""
         database = stack.enter_context(postgresql()) if "postgresql" in kinds else ""
         platform = stack.enter_context(working(tmp_path, real=real, queue=queue, database=database))
-        platform.submit(30, pause=0.1)
+        platform.submit(30, pause=0.25)
         workers = [platform.begin(), platform.begin()]
         for number in range(kills):
             await_moment(tmp_path, chance) if real else time.sleep(chance.uniform(0.5, 2))
             kill(psutil.Process(workers[number % 2].pid))
             workers[number % 2] = platform.begin()
         platform.wait(QUEUED, RUNNING, until=900)
-        platform.end()
         made = platform.made()
         assert platform.states() == {DONE: 30}
         require_whole(tmp_path, made)
+        platform.end()
         if real:
             assert require_resumed(tmp_path, made)
             require_films(tmp_path, platform.film, made)
         else:
             require_chunks(tmp_path, made, kills)
+
+
+@pytest.mark.slow
+def test_a_queue_that_is_killed_and_comes_again_empty_loses_no_job(tmp_path):
+    """Its worker lives on, and finds what waits."""
+    port = free_port()
+    with working(tmp_path, queue=f"redis://127.0.0.1:{port}/0") as platform:
+        with redis(port):
+            worker = platform.begin()
+            platform.submit(1)
+            await_that(lambda: journal(tmp_path))
+        platform.wait(QUEUED, RUNNING)
+        platform.submit(3)
+        time.sleep(5)  # in which the worker asks several times
+        assert worker.poll() is None and platform.states() == {DONE: 1, QUEUED: 3}
+        with redis(port):
+            platform.wait(QUEUED)
+        platform.wait(RUNNING)
+        assert platform.states() == {DONE: 4}
+        require_whole(tmp_path, platform.made())
+        require_chunks(tmp_path, platform.made(), 0)
+        platform.end()
 
 
 # ---- the whole service ----------------------------------------------------------------------------------------------

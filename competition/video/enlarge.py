@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from competition.ensemble import SelfEnsemble
 from competition.errors import BadInput, UsageError
-from competition.files import locked, remove_folder, sha256
+from competition.files import remove_folder, sha256
+from competition.locks import locked
 from competition.media.films import opened
 from competition.media.limits import OWN, Limits
 from competition.media.sandbox import Report, silent

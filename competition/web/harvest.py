@@ -10,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from competition.errors import CompetitionError
-from competition.files import locked, make_folder, sweep_dead, write_atomic
+from competition.files import make_folder, sweep_dead, write_atomic
+from competition.locks import locked
 from competition.media import sandbox
 from competition.web.logs import log
 from competition.web.pairs import Made, make_pairs

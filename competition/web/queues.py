@@ -1,13 +1,18 @@
 """The queues that wake workers: Huey over SQLite, or over Redis where several machines work."""
 
+import contextlib
 import json
-from collections.abc import Callable
-from typing import Any, NamedTuple
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from huey import Huey, RedisHuey, SqliteHuey
 from huey.registry import Message
+from redis import RedisError
 
 from competition.errors import UsageError
+from competition.web.logs import log
 from competition.web.settings import Settings
 
 
@@ -21,20 +26,41 @@ class Plain:
         return Message(*json.loads(data))
 
 
-class Queue(NamedTuple):
-    """The queue of a lane; `wake` says that one more job waits, which calls `work` in a worker.
+class Queue:
+    """The queue of a lane: a message says that one more job waits, and calls `work` in a worker.
 
-    Which job that is, the table knows. So a message that is lost, or comes twice, does no harm.
+    Which job that is, the table knows. So a message that is lost, or comes twice, does no harm, nor does a queue that
+    is away for a while.
     """
 
-    huey: Huey
-    wake: Callable[[], object]
+    def __init__(self, huey: Huey, work: Callable[[], None]) -> None:
+        self.huey = huey
+        self._send = huey.task(name="work")(work)
+
+    def wake(self) -> None:
+        """Send a message."""
+        with _perhaps_away():
+            self._send()
+
+    def remind(self) -> None:
+        """Send a message unless there is one that nobody has taken yet."""
+        with _perhaps_away():
+            if not self.huey.pending_count():
+                self._send()
+
+
+@contextlib.contextmanager
+def _perhaps_away() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, sqlite3.Error, OSError) as error:
+        log("queue does not answer", logging.WARNING, cause=str(error))
 
 
 def open_queue(settings: Settings, lane: str, work: Callable[[], None] | None = None) -> Queue:
     """The queue of a lane, for a worker with what it does, for others without; raises UsageError for a wrong URL."""
     huey = _open(settings, f"competition-{lane}")
-    return Queue(huey, huey.task(name="work")(work or _nothing))
+    return Queue(huey, work or _nothing)
 
 
 def _open(settings: Settings, name: str) -> Huey:

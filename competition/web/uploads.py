@@ -66,11 +66,7 @@ class Uploads:
     @contextlib.contextmanager
     def appending(self, upload: Upload, offset: int) -> Iterator[IO[bytes]]:
         """The file of an upload at its end, for one writer; raises Refused where `offset` is not there."""
-        try:
-            file = open(self.storage.content(upload.id), "r+b", 0)  # noqa: SIM115
-        except FileNotFoundError as error:
-            raise Refused(404, "not found") from error
-        with file, _disk():
+        with _disk(), open(self.storage.content(upload.id), "r+b", 0) as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -124,10 +120,12 @@ def shown(name: str) -> str:
 
 @contextlib.contextmanager
 def _disk() -> Iterator[None]:
-    """A full disk as what it means to the visitor."""
+    """A full disk, or an upload that is deleted meanwhile, as what it means to the visitor."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise Refused(507, "disk full") from error
+        if error.errno == errno.ENOENT:
+            raise Refused(404, "not found") from error
         raise

@@ -85,8 +85,8 @@ def _keep_house(settings: Settings, storage: Storage, lanes: dict[str, Queue], e
         if again := jobs.recover(storage.engine, settings.patience, settings.attempts):
             log("jobs queued again", count=again)
         for lane, queue in lanes.items():
-            if jobs.waiting(storage.engine, lane) and not queue.huey.pending_count():
-                queue.wake()
+            if jobs.waiting(storage.engine, lane):
+                queue.remind()
         if time.monotonic() - swept > _SWEEP:
             swept = time.monotonic()
             for folder in storage.scratch.iterdir():
