@@ -1,5 +1,6 @@
 """The page in a real browser (Chromium, by Playwright) on a real server: what a visitor does from first to last."""
 
+import base64
 import io
 import json
 import os
@@ -231,6 +232,34 @@ def test_dropped_files_are_added(page, files):
         content,
     )
     playwright.expect(row(page, "dropped.png").locator(".thumbnail img")).to_be_visible(timeout=LONG)
+
+
+def begin(page: Any, name: str) -> None:
+    """Begin an upload of which no byte comes."""
+    said = f"filename {base64.b64encode(name.encode()).decode()}"
+    token = page.locator('meta[name="token"]').get_attribute("content")
+    headers = {"Tus-Resumable": "1.0.0", "X-Token": token, "Upload-Length": "9", "Upload-Metadata": said}
+    assert page.request.post(f"{page.url.partition('?')[0]}files", headers=headers).status == 201
+
+
+def test_older_files_are_a_link_away_by_keyboard_and_pages_stay_alive(page):
+    from competition.web.service import PAGE
+
+    expect = playwright.expect
+    for number in range(PAGE + 1):
+        begin(page, f"{number}.png")
+    expect(page.locator("#files .row")).to_have_count(PAGE, timeout=LONG)  # by events, and so is the link
+    page.get_by_role("link", name="Older files").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#files .row .name")).to_have_text(["0.png"])
+    begin(page, "new.png")
+    expect(page.locator("#files .row .name")).to_have_text(["1.png", "0.png"], timeout=LONG)  # no row of page 1
+    shots(page, "pages")
+    press(page, "0.png", "Cancel: 0.png")
+    expect(page.locator("#files .row .name")).to_have_text(["1.png"])
+    page.get_by_role("navigation", name="Pages of files").get_by_role("link", name="Newer files").press("Enter")
+    expect(row(page, "new.png")).to_be_visible()
+    expect(row(page, "1.png")).to_have_count(0)
 
 
 def test_a_conversion_is_cancelled_at_once(page, files):
