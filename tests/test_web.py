@@ -325,6 +325,15 @@ def test_a_queue_that_does_not_answer_loses_nothing(tmp_path, png):
     assert [jobs.waiting(visitor.service.engine, lane) for lane in (QUICK, LONG)] == [1, 1]
 
 
+def test_what_can_be_merged_is_all_else_of_the_kind_in_the_order_it_came(app, visitor):
+    first, second = visitor.have("1.png"), visitor.have("2<b>.png")
+    film, third = visitor.have("film.mp4", media="film"), visitor.have("3.png")
+    Visitor(app).have("another's.png")
+    offered = visitor.http.get(f"/uploads/{first}/others").text
+    assert re.findall('value="([0-9a-f]{32})"', offered) == [second, third] and "2&lt;b&gt;.png" in offered
+    assert "fieldset" not in visitor.http.get(f"/uploads/{film}/others").text
+
+
 def test_jobs_of_one_visitor_do_not_keep_others_waiting(app):
     busy, other = Visitor(app), Visitor(app)
     one = busy.have()

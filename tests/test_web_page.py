@@ -262,6 +262,21 @@ def test_older_files_are_a_link_away_by_keyboard_and_pages_stay_alive(page):
     expect(row(page, "1.png")).to_have_count(0)
 
 
+def test_pictures_become_a_film(page, files, tmp_path):
+    names = ["picture.png", "second.png"]
+    shutil.copy(files / "picture.png", tmp_path / "second.png")
+    add(page, files / "picture.png", tmp_path / "second.png")
+    playwright.expect(page.locator("#files .thumbnail img")).to_have_count(2, timeout=LONG)
+    one = row(page, names[0])
+    one.locator("summary", has_text="Merge").click()
+    one.get_by_label(names[1]).check()
+    one.get_by_label("Frames a second").fill("5")
+    one.get_by_role("button", name="Merge", exact=True).click()
+    made = one.locator(".job.done video")
+    playwright.expect(made).to_be_visible(timeout=LONG)
+    assert made.evaluate("film => [film.videoWidth, film.videoHeight]") == [64, 48]
+
+
 def test_a_conversion_is_cancelled_at_once(page, files):
     expect = playwright.expect
     add(page, files / "clip.mp4")

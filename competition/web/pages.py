@@ -101,6 +101,16 @@ async def events(request: Request, owner: Owner, service: TheService, page: Numb
     return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
+@router.get("/uploads/{identity}/others", response_class=HTMLResponse)
+def others(identity: str, request: Request, owner: Owner, service: TheService) -> Response:
+    """What a form for merging an upload offers: asked for once somebody opens it, as there may be many."""
+    upload = service.uploads.find(owner, identity)
+    if upload.state != READY:
+        raise Refused(409, "not ready")
+    film, found = upload.info["media"] == "film", service.others(upload)
+    return HTMLResponse(render("others.html", language_of(request), film=film, others=found))
+
+
 @router.get("/uploads/{identity}/thumbnail")
 def thumbnail(identity: str, owner: Owner, service: TheService) -> Response:
     """A small JPEG of an upload."""

@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from competition.web import choices
 from competition.web.reasons import explain
 from competition.web.service import Page, Service
-from competition.web.tables import READY, RUNNING, UPLOADING, Job, Upload
+from competition.web.tables import RUNNING, UPLOADING, Job, Upload
 from competition.web.wording import LANGUAGES, language_of, say
 
 templates = Environment(
@@ -33,8 +33,7 @@ def render(template: str, language: str, **values: Any) -> str:
 
 def one_row(request: Request, service: Service, upload: Upload, status: int) -> Response:
     """The row of one upload, as an answer."""
-    page = service.page_of(upload)
-    return HTMLResponse(lay_out(service, page.uploads, [upload], language_of(request)), status)
+    return HTMLResponse(lay_out(service, [upload], language_of(request)), status)
 
 
 def rows(
@@ -44,20 +43,17 @@ def rows(
     page = service.listing(owner, number)
     if only is None:
         return lay_out_page(service, page, language)
-    return lay_out(service, page.uploads, [one for one in page.uploads if one.id == only], language, out_of_band)
+    return lay_out(service, [one for one in page.uploads if one.id == only], language, out_of_band)
 
 
 def lay_out_page(service: Service, page: Page, language: str) -> str:
     """All rows of a page, and the links to those beside it."""
-    return lay_out(service, page.uploads, page.uploads, language) + render("links.html", language, page=page)
+    return lay_out(service, page.uploads, language) + render("links.html", language, page=page)
 
 
-def lay_out(
-    service: Service, uploads: Sequence[Upload], shown: Sequence[Upload], language: str, out_of_band: bool = False
-) -> str:
-    """The rows of those `shown`; `uploads` are offered for being merged with them."""
-    ready = [upload for upload in uploads if upload.state == READY]
-    networks, jobs = service.networks(), service.jobs_of(shown)
+def lay_out(service: Service, uploads: Sequence[Upload], language: str, out_of_band: bool = False) -> str:
+    """The rows of some uploads."""
+    networks, jobs = service.networks(), service.jobs_of(uploads)
     return "".join(
         render(
             "row.html",
@@ -65,15 +61,10 @@ def lay_out(
             upload=_upload(service, upload),
             jobs=[_job(job) for job in jobs[upload.id]],
             networks=networks,
-            others=[other for other in ready if other.id != upload.id and _same_kind(other, upload)],
             out_of_band=out_of_band,
         )
-        for upload in shown
+        for upload in uploads
     )
-
-
-def _same_kind(one: Upload, other: Upload) -> bool:
-    return bool(one.info.get("media") == other.info.get("media"))
 
 
 def _upload(service: Service, upload: Upload) -> dict[str, Any]:
