@@ -228,6 +228,7 @@ def test_uploads_expire(tmp_path):
     assert visitor.service.storage.expire() == 0
     change(visitor, Upload, identity_of(unfinished), changed=time.time() - 3700)
     change(visitor, Upload, old, changed=time.time() - 2 * 86400 - 100)
+    os.utime(visitor.service.storage.content(identity_of(unfinished)), (0, time.time() - 3700))
     assert visitor.service.storage.expire() == 2
     assert [found["id"] for found in visitor.files()] == [given_for_good]
     assert [path.name for path in (tmp_path / "data/uploads").iterdir()] == [given_for_good]
@@ -449,11 +450,15 @@ def test_a_password_is_asked_for_everywhere_but_of_the_health_check(tmp_path):
     visitor = Visitor(app)
     assert visitor.http.get("/").status_code == 401 and visitor.http.get("/metrics").status_code == 401
     assert visitor.http.get("/healthz").status_code == 200
-    right = base64.b64encode("anyone:ö:pass".encode()).decode()
-    assert Visitor(app, Authorization=f"Basic {right}").http.get("/").status_code == 200
+    right = {"Authorization": "Basic " + base64.b64encode("anyone:ö:pass".encode()).decode()}
+    known = Visitor(app, **right)
+    assert known.http.get("/").status_code == 200
+    assert visitor.http.get("/", headers={"Authorization": "Basic ö".encode("latin-1")}).status_code == 401
     wrong = base64.b64encode(b"anyone:guess").decode()
     answers = [visitor.http.get("/", headers={"Authorization": f"Basic {wrong}"}).status_code for _ in range(22)]
     assert answers[0] == 401 and answers[-1] == 429
+    assert visitor.http.get("/", headers=right).status_code == 429  # or guessing would go on unhindered
+    assert known.http.get("/").status_code == 200  # who was here before is not shut out
 
 
 # ---- pages ----------------------------------------------------------------------------------------------------------

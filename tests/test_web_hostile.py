@@ -46,7 +46,7 @@ def _tus(**headers: str) -> Ask:
     """A creation with these headers in the place of right ones."""
     said = {**TUS, "Upload-Length": "9", **{name.replace("_", "-"): value for name, value in headers.items()}}
     return lambda visitor, identity: visitor.http.post(
-        "/files", headers={**visitor.headers, **{name: value for name, value in said.items() if value}}
+        "/files", headers={**visitor.headers, **{name: value.encode("latin-1") for name, value in said.items() if value}}
     )
 
 
@@ -128,6 +128,13 @@ REQUESTS: dict[str, tuple[Ask, set[int]]] = {
     "upload of ³ bytes": (_tus(Upload_Length="3" + "0" * 5000), {400}),
     "upload of another tus": (_tus(Tus_Resumable="9.9.9"), {412}),
     "metadata that is no Base64": (_tus(Upload_Metadata="filename ***"), {400}),
+    "metadata beyond ASCII": (_tus(Upload_Metadata="filename \xe9"), {400}),
+    "checksum beyond ASCII": (
+        lambda visitor, identity: visitor.patch(
+            f"/files/{identity}", b"", 3, **{"Upload-Checksum": "sha256 \xe9".encode("latin-1")}
+        ),
+        {400},
+    ),
     "metadata that is no UTF-8": (_tus(Upload_Metadata="filename //79"), {201}),
     "part for nobody's upload": (
         lambda visitor, identity: visitor.patch(f"/files/{UNKNOWN}", b"x", 0),
@@ -327,6 +334,11 @@ def test_idle_connections_are_closed_and_keep_nobody_out(server):
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, ceiling), ceiling))
     idle = [socket.create_connection(server, 5) for _ in range(1200)]
     for line in idle[:100]:
+        line.sendall(b"GET / HTTP/1.1\r\nHost: loc")
+    for line in idle[100:200]:  # a whole request, and the half of another
+        line.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        while not line.recv(65536).endswith(b"}"):
+            pass
         line.sendall(b"GET / HTTP/1.1\r\nHost: loc")
     assert _is_well(server)
     deadline = time.monotonic() + 60

@@ -71,7 +71,8 @@ def run(
     `stop` is asked five times a second; once it says True, the process is killed and Stopped raised.
 
     Raises the CompetitionError that the function raised, BadInput where its process was ended or ran past its bounds,
-    OutOfMemory where it asked for more memory than it may have.
+    OutOfMemory where it asked for more memory than it may have, Stopped where somebody told it to end: systemd, when it
+    stops a service, tells each of its processes.
     """
     with tempfile.TemporaryDirectory(prefix="sandbox_") as empty:
         process, answers = _start(function, bounds, arguments, empty)
@@ -141,7 +142,7 @@ def _listen(
     until = time.monotonic() + bounds.seconds
     for line in _lines(answers):
         if stop():
-            raise Stopped("stopped: whatever was finished is on disk. Start it again to go on")
+            raise _stopped()
         if time.monotonic() > until:
             raise BadInput(f"{_WORKED}: took more than {bounds.seconds:,.0f} s. Give a smaller file")
         if not line:
@@ -170,8 +171,14 @@ def _lines(answers: int) -> Iterator[bytes]:
 _WORKED = "file"
 
 
+def _stopped() -> Stopped:
+    return Stopped("stopped: whatever was finished is on disk. Start it again to go on")
+
+
 def _ended(status: int, arguments: dict[str, Any]) -> CompetitionError:
     subject = arguments.get("name") or arguments.get("path") or _WORKED
+    if -status == signal.SIGTERM:
+        return _stopped()
     cause = signal.Signals(-status).name if status < 0 else f"status {status}"
     if -status in (signal.SIGXCPU, signal.SIGKILL):
         return BadInput(f"{subject}: takes too long or too much memory to decode ({cause}). Give a smaller file")

@@ -75,9 +75,7 @@ class Guard:
             return plain(403, "from another site")
         if _length(request.headers) > _BODY and not _is_upload(request.scope):
             return plain(413, "file too large")
-        if request.url.path != _OPEN and not self.service.owners.knows_password(request):
-            return self._ask(request)
-        return None
+        return None if request.scope["path"] == _OPEN else self._ask(request)
 
     def _is_ours(self, host: str) -> bool:
         """Whether a Host is a name of this server, or an address: what turns a foreign name to it is neither."""
@@ -93,12 +91,18 @@ class Guard:
         except ValueError:
             return False
 
-    def _ask(self, request: Request) -> Response:
-        """401, or 429 when there were many wrong guesses within a minute."""
-        now = time.monotonic()
-        if "authorization" in request.headers:
-            if len(self.wrong) == _GUESSES and now - self.wrong[0] < 60:
-                return plain(429, "too many guesses", {"Retry-After": "60"})
+    def _ask(self, request: Request) -> Response | None:
+        """401 without the password; 429 when there were many wrong guesses within a minute, even for a right one.
+
+        Not so for visitors whom a cookie shows to have had it before: nobody's guessing shuts them out.
+        """
+        owners, now = self.service.owners, time.monotonic()
+        guessed = "authorization" in request.headers and owners.password is not None
+        if guessed and owners.recognise(request) is None and len(self.wrong) == _GUESSES and now - self.wrong[0] < 60:
+            return plain(429, "too many guesses", {"Retry-After": "60"})
+        if owners.knows_password(request):
+            return None
+        if guessed:
             self.wrong.append(now)
         return plain(401, "password lacks", {"WWW-Authenticate": 'Basic realm="competition", charset="UTF-8"'})
 

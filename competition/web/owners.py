@@ -1,7 +1,6 @@
 """Who a visitor is: a random cookie, a token that changing requests must show, and perhaps a password."""
 
 import base64
-import binascii
 import hashlib
 import hmac
 import secrets
@@ -50,7 +49,7 @@ class Owners:
         scheme, _, value = request.headers.get("authorization", "").partition(" ")
         try:
             given = base64.b64decode(value, validate=True).partition(b":")[2]
-        except binascii.Error:
+        except ValueError:  # wrong Base64, or letters that are none of it
             return False
         return scheme.lower() == "basic" and hmac.compare_digest(given, self.password.encode())
 

@@ -56,9 +56,9 @@ class Settings(BaseModel):
     pixels: int = Field(2**25, ge=1)
     """Largest picture or frame that is taken."""
     days: float = Field(7, gt=0)
-    """Days after which files and their results are deleted."""
+    """Days after the last work on a file, when it and its results are deleted."""
     hours: float = Field(24, gt=0)
-    """Hours after which an unfinished upload is deleted."""
+    """Hours after the last byte of an unfinished upload, when it is deleted."""
     patience: float = Field(10, gt=0)
     """Seconds without a sign of life after which a job goes to another worker."""
     attempts: int = Field(5, ge=1)

@@ -4,14 +4,15 @@ import shutil
 import time
 from pathlib import Path
 
-from sqlalchemy import Engine, delete, func, or_, select
+from sqlalchemy import Engine, delete, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from competition.files import delete as delete_files
 from competition.files import make_folder
 from competition.web.settings import Settings
-from competition.web.tables import CANCELLED, FAILED, LOOK, REFUSED, UPLOADING, Job, Upload
+from competition.web.tables import CANCELLED, FAILED, LOOK, QUEUED, REFUSED, RUNNING, UPLOADING, Job, Upload
 
+_REST = 600.0  # seconds without a byte after which an upload has to find room anew when it goes on
 _GRACE = 60.0  # seconds that a folder without a row may be one that is just being made
 
 
@@ -46,17 +47,19 @@ class Storage:
         return shutil.disk_usage(self.root).free - self.settings.reserve
 
     def used(self, owner: str) -> int:
-        """Bytes of an owner: uploads as promised, results as they are."""
+        """Bytes of an owner: uploads as promised, less those that were refused and are gone; results as they are."""
+        kept = (Upload.owner == owner) & (Upload.state != REFUSED)
         with Session(self.engine) as session:
-            promised = session.scalar(select(func.sum(Upload.size)).where(Upload.owner == owner)) or 0
+            promised = session.scalar(select(func.sum(Upload.size)).where(kept)) or 0
             results = session.scalars(select(Job.result).where(Job.owner == owner, Job.state == "done"))
             return int(promised) + sum(int(result.get("bytes", 0)) for result in results)
 
     def promised(self) -> int:
-        """Bytes that unfinished uploads of everybody have still to bring."""
+        """Bytes that unfinished uploads of everybody have still to bring; those that rest keep no room from others."""
         with Session(self.engine) as session:
             rows = session.execute(select(Upload.id, Upload.size).where(Upload.state == UPLOADING)).all()
-        return sum(size - self.arrived(identity) for identity, size in rows)
+        lately = time.time() - _REST
+        return sum(size - self.arrived(identity) for identity, size in rows if not self._quiet_since(identity, lately))
 
     def arrived(self, identity: str) -> int:
         """Bytes of an upload that are on disk."""
@@ -82,15 +85,30 @@ class Storage:
         remove(self.job(identity))
 
     def expire(self) -> int:
-        """Delete uploads that never came to an end and what is older than the days of the settings; how many."""
-        now = time.time()
-        unfinished = (Upload.state == UPLOADING) & (Upload.changed < now - 3600 * self.settings.hours)
-        old = Upload.consent.is_(False) & (Upload.changed < now - 86400 * self.settings.days)
+        """Delete uploads that come no further and what is older than the days of the settings; how many.
+
+        Files given for learning stay, unless they were refused, and so do those that a job works at or waits for.
+        """
+        hours_ago = time.time() - 3600 * self.settings.hours
+        days_ago = time.time() - 86400 * self.settings.days
+        unfinished = (Upload.state == UPLOADING) & (Upload.changed < hours_ago)
+        of_no_use = Upload.consent.is_(False) | (Upload.state == REFUSED)
+        wanted = exists().where(Job.upload == Upload.id, or_(Job.state.in_((QUEUED, RUNNING)), Job.changed >= days_ago))
+        old = (Upload.state != UPLOADING) & of_no_use & (Upload.changed < days_ago) & ~wanted
         with Session(self.engine) as session:
-            expired = session.scalars(select(Upload.id).where(or_(unfinished, old))).all()
-        for identity in expired:
+            expired = session.execute(select(Upload.id, Upload.state).where(or_(unfinished, old))).all()
+        # Of a request that still runs, or was cut off, only the file itself tells how long ago bytes came.
+        gone = [identity for identity, state in expired if state != UPLOADING or self._quiet_since(identity, hours_ago)]
+        for identity in gone:
             self.forget_upload(identity)
-        return len(expired)
+        return len(gone)
+
+    def _quiet_since(self, identity: str, time: float) -> bool:
+        """Whether no byte of an upload has come since."""
+        try:
+            return self.content(identity).stat().st_mtime < time
+        except FileNotFoundError:
+            return True
 
     def sweep(self) -> int:
         """Delete folders that no row knows, or only one that was refused, failed or was cancelled; how many."""

@@ -1,10 +1,12 @@
 """The tables that are the truth about uploads and jobs, in SQLite or PostgreSQL."""
 
+import contextlib
 import secrets
 import time
 from typing import Any
 
 from sqlalchemy import JSON, Engine, ForeignKey, Index, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 UPLOADING, LOOKING, READY, REFUSED = "uploading", "looking", "ready", "refused"
@@ -79,8 +81,16 @@ def open_database(url: str) -> Engine:
     engine = create_engine(url, pool_pre_ping=not lite, connect_args={"timeout": 30} if lite else {})
     if lite:
         event.listen(engine, "connect", _configure)
-    Table.metadata.create_all(engine)
+    _make_tables(engine)
     return engine
+
+
+def _make_tables(engine: Engine) -> None:
+    """Make the tables that lack; each of several processes that begin at once may be refused one that another made."""
+    for _ in Table.metadata.tables:
+        with contextlib.suppress(DBAPIError):
+            return Table.metadata.create_all(engine)
+    return Table.metadata.create_all(engine)
 
 
 def _configure(connection: Any, record: Any) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import tempfile
 from collections.abc import AsyncIterator
@@ -175,7 +174,7 @@ def _metadata(header: str) -> dict[str, str]:
         key, _, value = item.strip().partition(" ")
         try:
             told[key] = base64.b64decode(value, validate=True).decode(errors="replace")
-        except binascii.Error as error:
+        except ValueError as error:  # wrong Base64, or letters that are none of it
             raise Refused(400, "not tus 1.0.0") from error
     return told
 
@@ -190,7 +189,7 @@ def _digest(request: Request) -> tuple[Any, bytes]:
         raise Refused(400, "not tus 1.0.0")
     try:
         return hashlib.new(name), base64.b64decode(value, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # wrong Base64, or letters that are none of it
         raise Refused(400, "not tus 1.0.0") from error
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from sqlalchemy import Engine, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from competition.files import make_folder, sync_folder
@@ -39,21 +40,30 @@ class Uploads:
         """Make room for a file; raises Refused before a byte of it is read, where there is none."""
         if size > self.settings.upload:
             raise Refused(413, "file too large")
-        if self.storage.used(owner) + size > self.settings.quota:
-            raise Refused(413, "quota used up")
-        with Session(self.engine) as session:
-            count = session.scalar(select(func.count()).select_from(Upload).where(Upload.owner == owner)) or 0
-        if count >= self.settings.files:
-            raise Refused(413, "too many files")
-        if size > self.storage.free() - self.storage.promised():
-            raise Refused(507, "disk full")
+        self._require_room(owner, 1, size)
         upload = Upload(id=new_id(), owner=owner, name=shown(name), size=size, consent=consent)
         with _disk():
             make_folder(self.storage.upload(upload.id))
             self.storage.content(upload.id).touch()
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             session.add(upload)  # behind its folder, which is swept where this process ends between the two
+        try:
+            self._require_room(owner)  # other requests were looked at meanwhile
+        except Refused:
+            self.storage.forget_upload(upload.id)
+            raise
         return upload
+
+    def _require_room(self, owner: str, files: int = 0, size: int = 0) -> None:
+        """Raise Refused where so many more files and bytes would be too much for their owner, or for the disk."""
+        if self.storage.used(owner) + size > self.settings.quota:
+            raise Refused(413, "quota used up")
+        with Session(self.engine) as session:
+            count = session.scalar(select(func.count()).select_from(Upload).where(Upload.owner == owner)) or 0
+        if count + files > self.settings.files:
+            raise Refused(413, "too many files")
+        if size > self.storage.free() - self.storage.promised():
+            raise Refused(507, "disk full")
 
     def find(self, owner: str, identity: str) -> Upload:
         """An owner's upload; raises Refused 404 for one that is not there or somebody else's."""
@@ -81,9 +91,12 @@ class Uploads:
         """Have an upload looked at once it is whole; whether this call is the one that found it so."""
         if upload.state != UPLOADING or self.storage.arrived(upload.id) < upload.size:
             return False
-        with open(self.storage.content(upload.id), "rb") as file:
-            os.fsync(file.fileno())
-        sync_folder(self.storage.upload(upload.id))
+        try:
+            with open(self.storage.content(upload.id), "rb") as file:
+                os.fsync(file.fileno())
+            sync_folder(self.storage.upload(upload.id))
+        except FileNotFoundError:  # deleted meanwhile
+            return False
         whole = update(Upload).where(Upload.id == upload.id, Upload.state == UPLOADING).values(state=LOOKING)
         with Session(self.engine) as session, session.begin():
             if session.execute(whole).rowcount == 0:  # type: ignore[attr-defined]
@@ -99,14 +112,22 @@ class Uploads:
 
 
 def new_job(engine: Engine, limit: int, upload: Upload, operation: str, settings: dict[str, object]) -> Job:
-    """Queue an operation on an upload; raises Refused where too many wait already."""
+    """Queue an operation on an upload; raises Refused where too many wait already, or it was deleted meanwhile.
+
+    The more a visitor's jobs are, the more places stay free for those of others.
+    """
     lane = QUICK if operation in QUICK_ONES else LONG
     job = Job(owner=upload.owner, upload=upload.id, operation=operation, settings=settings, lane=lane)
-    with Session(engine, expire_on_commit=False) as session, session.begin():
-        waiting = session.scalar(select(func.count()).select_from(Job).where(Job.state == QUEUED)) or 0
-        if waiting >= limit:
-            raise Refused(503, "too much waits")
-        session.add(job)
+    waiting = select(func.count()).select_from(Job).where(Job.state == QUEUED)
+    try:
+        with Session(engine, expire_on_commit=False) as session, session.begin():
+            free = limit - (session.scalar(waiting) or 0)
+            own = session.scalar(waiting.where(Job.owner == upload.owner)) or 0
+            if free <= 0 or own > free:
+                raise Refused(503, "too much waits")
+            session.add(job)
+    except IntegrityError as error:
+        raise Refused(404, "not found") from error
     return job
 
 

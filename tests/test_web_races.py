@@ -1,0 +1,141 @@
+"""The platform when things happen at once: deletions, ends, expiry and full queues amid what is going on."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+
+import psutil
+import web_client
+import web_jobs
+from sqlalchemy import true, update
+from sqlalchemy.orm import Session
+from web_client import Visitor
+
+from competition.web import jobs, operations
+from competition.web.runner import Runner
+from competition.web.tables import DONE, LONG, REFUSED, Job, Upload, open_database
+
+
+@pytest.fixture
+def visitor(tmp_path):
+    return Visitor(web_client.open_platform(tmp_path / "data", reserve=0))
+
+
+def test_a_conversion_that_is_told_to_end_has_not_failed(visitor):
+    """As systemd stops a service: SIGTERM to every process of it, perhaps to the conversion before its worker."""
+    start(visitor, visitor.have())
+    job = jobs.claim(visitor.service.engine, LONG, jobs.name_of())
+    job.settings = {**job.settings, "pause": 0.5}
+
+    def end_it() -> None:
+        while not (visitor.service.storage.root.parent / "journal").exists():
+            time.sleep(0.05)
+        for child in psutil.Process().children(recursive=True):
+            child.terminate()
+
+    threading.Thread(target=end_it).start()
+    Runner(visitor.service.engine, visitor.service.storage, lambda: False).run(job, web_jobs.write_chunks)
+    jobs.recover(visitor.service.engine, patience=-1, attempts=5)
+    assert [made["state"] for made in visitor.files()[0]["jobs"]] == ["queued"]
+
+
+def test_what_is_still_worked_at_or_still_arrives_does_not_expire(visitor):
+    long_ago = time.time() - 30 * 86400
+    worked_at, just_made, arriving = visitor.have(), visitor.have(), identity_of(visitor.create("a.png", 9))
+    for identity in (worked_at, just_made):
+        start(visitor, identity)
+    change(visitor, Upload, changed=long_ago)
+    change(visitor, Job, changed=long_ago)
+    done = visitor.files()[1]["jobs"][0]["id"]
+    change(visitor, Job, done, state=DONE, changed=time.time())
+    assert visitor.service.storage.expire() == 0
+    change(visitor, Job, state=DONE, changed=long_ago)
+    os.utime(visitor.service.storage.content(arriving), (0, long_ago))
+    assert visitor.service.storage.expire() == 3
+
+
+def test_what_was_refused_takes_no_room_and_expires_though_it_was_given_for_learning(visitor):
+    identity = visitor.have()
+    change(visitor, Upload, identity, state=REFUSED, consent=True)
+    assert visitor.service.storage.used(owner_of(visitor)) == 0
+    change(visitor, Upload, identity, changed=0.0)
+    assert visitor.service.storage.expire() == 1
+
+
+def test_a_job_for_an_upload_that_is_deleted_meanwhile_is_refused(visitor, monkeypatch):
+    def delete_first(*arguments: Any) -> Any:
+        visitor.service.forget(arguments[1])
+        return settings_of(*arguments)
+
+    settings_of = operations._settings
+    monkeypatch.setattr(operations, "_settings", delete_first)
+    answer = visitor.ask("POST", f"/uploads/{visitor.have()}/enlarge", data={"network": "bicubic", "scale": "2"})
+    assert answer.status_code == 404 and visitor.files() == []
+
+
+def test_an_upload_that_is_deleted_as_it_becomes_whole_is_gone(visitor, monkeypatch):
+    upload = visitor.service.uploads.find(owner_of(visitor), identity_of(visitor.create("a.png", 3)))
+    monkeypatch.setattr(visitor.service.storage, "arrived", lambda identity: 3)
+    visitor.service.forget(upload)
+    assert not visitor.service.uploads.settle(upload)
+
+
+def test_requests_at_the_same_time_do_not_exceed_what_a_visitor_may_have(tmp_path):
+    visitor = Visitor(web_client.open_platform(tmp_path / "data", reserve=0, files=3))
+    answers: list[int] = []
+    threads = [threading.Thread(target=lambda: answers.append(visitor.create("a.png", 3).status_code)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers.count(201) == len(visitor.files()) <= 3
+    assert len(list((tmp_path / "data/uploads").iterdir())) == answers.count(201)
+
+
+def test_one_visitors_jobs_leave_places_for_those_of_others(tmp_path):
+    app = web_client.open_platform(tmp_path / "data", reserve=0, waiting=8)
+    codes = []
+    for visitor in (Visitor(app), Visitor(app)):
+        place = f"/uploads/{visitor.have()}/enlarge"
+        codes.append([visitor.ask("POST", place, data={"network": "nearest"}).status_code for _ in range(8)])
+    assert [answers.count(202) for answers in codes] == [5, 2]
+
+
+def test_an_upload_that_rests_keeps_no_room_from_others(visitor, monkeypatch):
+    storage, other = visitor.service.storage, Visitor(visitor.app)
+    monkeypatch.setattr(storage, "free", lambda: 1000)
+    identity = identity_of(visitor.create("a.mp4", 900))
+    assert other.create("b.mp4", 200).status_code == 507
+    os.utime(storage.content(identity), (0, time.time() - 3600))
+    assert other.create("b.mp4", 200).status_code == 201
+
+
+def test_processes_that_begin_at_the_same_time_make_the_tables_together(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(10):
+            assert len(list(pool.map(open_database, [f"sqlite:///{tmp_path}/{number}.sqlite"] * 4))) == 4
+
+
+def owner_of(visitor: Visitor) -> str:
+    return str(visitor.http.cookies["owner"]).partition(".")[0]
+
+
+def identity_of(answer: Any) -> str:
+    return str(answer.headers["location"].rpartition("/")[2])
+
+
+def change(visitor: Visitor, table: type[Upload] | type[Job], only: str | None = None, **values: object) -> None:
+    """Set values of one row, or of all."""
+    with Session(visitor.service.engine) as session, session.begin():
+        session.execute(update(table).where(table.id == only if only else true()).values(values))
+
+
+def start(visitor: Visitor, identity: str) -> None:
+    answer = visitor.ask("POST", f"/uploads/{identity}/enlarge", data={"network": "bicubic", "scale": "2"})
+    assert answer.status_code == 202, answer.text
