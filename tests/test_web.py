@@ -343,6 +343,15 @@ def test_a_queue_that_does_not_answer_loses_nothing(tmp_path, png):
     assert [jobs.waiting(visitor.service.engine, lane) for lane in (QUICK, LONG)] == [1, 1]
 
 
+def test_what_can_be_merged_is_all_else_of_the_kind_in_the_order_it_came(app, visitor):
+    first, second = visitor.have("1.png"), visitor.have("2<b>.png")
+    film, third = visitor.have("film.mp4", media="film"), visitor.have("3.png")
+    Visitor(app).have("another's.png")
+    offered = visitor.http.get(f"/uploads/{first}/others").text
+    assert re.findall('value="([0-9a-f]{32})"', offered) == [second, third] and "2&lt;b&gt;.png" in offered
+    assert "fieldset" not in visitor.http.get(f"/uploads/{film}/others").text
+
+
 def test_jobs_of_one_visitor_do_not_keep_others_waiting(app):
     busy, other = Visitor(app), Visitor(app)
     one = busy.have()
@@ -649,19 +658,6 @@ def test_a_result_is_not_deleted_by_a_click_meant_for_cancelling(visitor):
     change(visitor, Job, failed, state=FAILED, reason="crashed")
     buttons = {job: re.search(rf'hx-delete="/jobs/{job}".*', visitor.http.get("/").text)[0] for job in (made, failed)}
     assert "hx-confirm" in buttons[made] and "hx-confirm" not in buttons[failed]
-
-
-def test_what_a_file_can_be_merged_with_is_asked_for_when_it_is_wanted(visitor):
-    """The page does not grow with the square of the list, and what came later is offered."""
-    mine, *pictures = [visitor.have(f"{number}.png") for number in range(3)]
-    film, other = visitor.have("film.mp4", media="film"), Visitor(visitor.app)
-    offered = visitor.http.get(f"/uploads/{mine}/others")
-    assert re.findall(r'name="others" value="(\w+)"', offered.text) == pictures and "Frames a second" in offered.text
-    assert "Add another file" in visitor.http.get(f"/uploads/{film}/others").text
-    assert 'name="others"' not in visitor.http.get("/").text
-    assert other.http.get(f"/uploads/{mine}/others").status_code == 404
-    change(visitor, Upload, mine, state=UPLOADING)
-    assert visitor.http.get(f"/uploads/{mine}/others").status_code == 409
 
 
 def test_answers_carry_strict_headers(visitor):

@@ -100,6 +100,13 @@ def test_a_preview_shows_the_middle_and_an_estimate_says_how_long(visitor):
     assert (told["width"], told["height"]) == (1200, 800) and told["seconds"] > 0 and told["bytes"] > 0
 
 
+def test_a_file_is_as_large_as_the_disk_takes(tmp_path):
+    film = tmp_path / "clip.mp4"
+    make_clip(film)
+    os.truncate(film, 65 * 2**30)  # sparse
+    assert conversions.look([(film, film.name)], tmp_path, {"pixels": 2**25})["frames"] == _FRAMES
+
+
 @pytest.mark.slow
 def test_pictures_become_the_frames_of_a_film(visitor):
     identities = [visitor.send(f"{number}.png", encode_png(drawn.texture(number, 24, 32))) for number in range(3)]

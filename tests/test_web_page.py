@@ -1,5 +1,6 @@
 """The page in a real browser (Chromium, by Playwright) on a real server: what a visitor does from first to last."""
 
+import base64
 import io
 import json
 import os
@@ -140,6 +141,10 @@ def test_a_visit_from_first_to_last(page, files):
     expect(row(page, "picture.png").locator(".compare")).to_be_visible(timeout=LONG)
     after = row(page, "picture.png").locator(".pictures img").first
     assert after.evaluate("image => image.decode().then(() => [image.naturalWidth, image.naturalHeight])") == [256, 192]
+    page.set_viewport_size({"width": 1280, "height": 200})
+    boxes = [one.bounding_box() for one in row(page, "picture.png").locator(".pictures img").all()]
+    assert boxes[0] == boxes[1] and boxes[0]["width"] * 3 == boxes[0]["height"] * 4  # in any window in its own shape
+    page.set_viewport_size({"width": 1280, "height": 900})
     row(page, "picture.png").locator(".compare input").fill("80")
     assert row(page, "picture.png").locator(".compare").evaluate("it => it.style.getPropertyValue('--cut')") == "80%"
     assert row(page, "picture.png").locator(".downloads a").count() == 3
@@ -215,29 +220,6 @@ def test_the_list_lives_however_late_its_scripts_come(page, files):
     playwright.expect(row(page, "picture.png").locator(".thumbnail img")).to_be_visible(timeout=LONG)
 
 
-def test_files_are_merged_with_those_that_came_later(page, files, tmp_path):
-    expect = playwright.expect
-    add(page, files / "picture.png")
-    fold = row(page, "picture.png").locator("summary", has_text="Merge into")
-    expect(fold).to_be_visible(timeout=LONG)
-    fold.click()
-    expect(row(page, "picture.png")).to_contain_text("Add another file")
-    shutil.copy(files / "picture.png", tmp_path / "later.png")
-    add(page, tmp_path / "later.png")
-    expect(page.locator("#files .thumbnail img")).to_have_count(2, timeout=LONG)
-    fold.click()
-    fold.click()
-    row(page, "picture.png").get_by_label("later.png").check()
-    row(page, "picture.png").locator("summary", has_text="Enlarge").click()
-    press(page, "picture.png", "Estimate")  # the row changes beneath the tick
-    expect(row(page, "picture.png").locator(".job.done")).to_be_visible(timeout=LONG)
-    fold.click()
-    expect(row(page, "picture.png").get_by_label("later.png")).to_be_visible()
-    assert row(page, "picture.png").get_by_label("later.png").is_checked()
-    press(page, "picture.png", "Merge")
-    expect(row(page, "picture.png").locator(".job.done video")).to_be_visible(timeout=LONG)
-
-
 def test_the_keyboard_goes_on_beside_what_it_deleted(page, files, tmp_path):
     expect = playwright.expect
     shutil.copy(files / "picture.png", tmp_path / "beside.png")
@@ -266,6 +248,49 @@ def test_dropped_files_are_added(page, files):
         content,
     )
     playwright.expect(row(page, "dropped.png").locator(".thumbnail img")).to_be_visible(timeout=LONG)
+
+
+def begin(page: Any, name: str) -> None:
+    """Begin an upload of which no byte comes."""
+    said = f"filename {base64.b64encode(name.encode()).decode()}"
+    token = page.locator('meta[name="token"]').get_attribute("content")
+    headers = {"Tus-Resumable": "1.0.0", "X-Token": token, "Upload-Length": "9", "Upload-Metadata": said}
+    assert page.request.post(f"{page.url.partition('?')[0]}files", headers=headers).status == 201
+
+
+def test_older_files_are_a_link_away_by_keyboard_and_pages_stay_alive(page):
+    from competition.web.service import PAGE
+
+    expect = playwright.expect
+    for number in range(PAGE + 1):
+        begin(page, f"{number}.png")
+    expect(page.locator("#files .row")).to_have_count(PAGE, timeout=LONG)  # by events, and so is the link
+    page.get_by_role("link", name="Older files").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#files .row .name")).to_have_text(["0.png"])
+    begin(page, "new.png")
+    expect(page.locator("#files .row .name")).to_have_text(["1.png", "0.png"], timeout=LONG)  # no row of page 1
+    shots(page, "pages")
+    press(page, "0.png", "Cancel: 0.png")
+    expect(page.locator("#files .row .name")).to_have_text(["1.png"])
+    page.get_by_role("navigation", name="Pages of files").get_by_role("link", name="Newer files").press("Enter")
+    expect(row(page, "new.png")).to_be_visible()
+    expect(row(page, "1.png")).to_have_count(0)
+
+
+def test_pictures_become_a_film(page, files, tmp_path):
+    names = ["picture.png", "second.png"]
+    shutil.copy(files / "picture.png", tmp_path / "second.png")
+    add(page, files / "picture.png", tmp_path / "second.png")
+    playwright.expect(page.locator("#files .thumbnail img")).to_have_count(2, timeout=LONG)
+    one = row(page, names[0])
+    one.locator("summary", has_text="Merge").click()
+    one.get_by_label(names[1]).check()
+    one.get_by_label("Frames a second").fill("5")
+    one.get_by_role("button", name="Merge", exact=True).click()
+    made = one.locator(".job.done video")
+    playwright.expect(made).to_be_visible(timeout=LONG)
+    assert made.evaluate("film => [film.videoWidth, film.videoHeight]") == [64, 48]
 
 
 def test_a_conversion_is_cancelled_at_once(page, files):

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import math
 import mimetypes
 import os
 from collections.abc import Callable, Iterator
@@ -164,7 +165,8 @@ def _network(settings: Settings) -> dict[str, Any]:
 
 
 def _limits(settings: Settings) -> Limits:
-    return dataclasses.replace(STRANGERS, pixels=settings["pixels"])
+    """Those of strangers, but for what the operator sets; how large a file may be was asked before it came."""
+    return dataclasses.replace(STRANGERS, bytes=math.inf, pixels=settings["pixels"])
 
 
 def _before(settings: Settings) -> dict[str, Any]:

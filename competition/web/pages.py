@@ -14,8 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from competition.web import rows
-from competition.web.rows import lay_out_page, one_row, render
+from competition.web.rows import lay_out_page, one_row, render, rows
 from competition.web.service import Owner, Service, TheService
 from competition.web.tables import DONE, READY, UPLOADING, Job, Upload
 from competition.web.uploads import Refused
@@ -98,15 +97,6 @@ def row(identity: str, request: Request, owner: Owner, service: TheService) -> R
     return one_row(request, service, service.uploads.find(owner, identity), 200)
 
 
-@router.get("/uploads/{identity}/others", response_class=HTMLResponse)
-def others(identity: str, request: Request, owner: Owner, service: TheService) -> Response:
-    """What an upload can be merged with."""
-    upload = service.uploads.find(owner, identity)
-    if upload.state != READY:
-        raise Refused(409, "not ready")
-    return rows.others(request, service, upload)
-
-
 @router.get("/events")
 async def events(request: Request, owner: Owner, service: TheService, page: Number = 1) -> Response:
     """Rows of a page as they change, as server-sent events; a visitor may listen to twenty at a time."""
@@ -115,6 +105,16 @@ async def events(request: Request, owner: Owner, service: TheService, page: Numb
     stream = _changes(request, service, owner, language_of(request), page)
     counted = _counted(service, owner, stream)
     return StreamingResponse(counted, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+@router.get("/uploads/{identity}/others", response_class=HTMLResponse)
+def others(identity: str, request: Request, owner: Owner, service: TheService) -> Response:
+    """What a form for merging an upload offers: asked for once somebody opens it, as there may be many."""
+    upload = service.uploads.find(owner, identity)
+    if upload.state != READY:
+        raise Refused(409, "not ready")
+    film, found = upload.info["media"] == "film", service.others(upload)
+    return HTMLResponse(render("others.html", language_of(request), film=film, others=found))
 
 
 @router.get("/uploads/{identity}/thumbnail")
@@ -183,11 +183,11 @@ async def _changes(request: Request, service: Service, owner: str, language: str
         looks += 1
         state = await run_in_threadpool(_state, service, owner)
         if state.keys() != known.keys():
-            inside = await run_in_threadpool(rows.rows, service, owner, language, number=page)
+            inside = await run_in_threadpool(rows, service, owner, language, number=page)
             yield _event(f'<ul id="files" hx-swap-oob="innerMorph">{inside}</ul>')
         else:
             for identity in [identity for identity, seen in state.items() if known[identity] != seen]:
-                if row := await run_in_threadpool(rows.rows, service, owner, language, identity, True, page):
+                if row := await run_in_threadpool(rows, service, owner, language, identity, True, page):
                     yield _event(row)
         if state == known and looks % _ALIVE == 0:
             yield ": still there\n\n"

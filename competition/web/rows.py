@@ -12,7 +12,7 @@ from starlette.responses import HTMLResponse, Response
 from competition.web import choices
 from competition.web.reasons import explain
 from competition.web.service import Page, Service
-from competition.web.tables import READY, RUNNING, UPLOADING, Job, Upload
+from competition.web.tables import RUNNING, UPLOADING, Job, Upload
 from competition.web.wording import LANGUAGES, language_of, say
 
 templates = Environment(
@@ -36,15 +36,6 @@ def one_row(request: Request, service: Service, upload: Upload, status: int) -> 
     return HTMLResponse(lay_out(service, [upload], language_of(request)), status)
 
 
-def others(request: Request, service: Service, upload: Upload) -> Response:
-    """What of the same page an upload can be merged with, as the content of a form."""
-    shown = service.page_of(upload).uploads
-    offered = [one for one in shown if one.state == READY and one.id != upload.id and _same_kind(one, upload)]
-    return HTMLResponse(
-        render("others.html", language_of(request), others=offered, film=upload.info["media"] == "film")
-    )
-
-
 def rows(
     service: Service, owner: str, language: str, only: str | None = None, out_of_band: bool = False, number: int = 1
 ) -> str:
@@ -60,9 +51,9 @@ def lay_out_page(service: Service, page: Page, language: str) -> str:
     return lay_out(service, page.uploads, language) + render("links.html", language, page=page)
 
 
-def lay_out(service: Service, shown: Sequence[Upload], language: str, out_of_band: bool = False) -> str:
+def lay_out(service: Service, uploads: Sequence[Upload], language: str, out_of_band: bool = False) -> str:
     """The rows of some uploads."""
-    networks, jobs = service.networks(), service.jobs_of(shown)
+    networks, jobs = service.networks(), service.jobs_of(uploads)
     return "".join(
         render(
             "row.html",
@@ -72,12 +63,8 @@ def lay_out(service: Service, shown: Sequence[Upload], language: str, out_of_ban
             networks=networks,
             out_of_band=out_of_band,
         )
-        for upload in shown
+        for upload in uploads
     )
-
-
-def _same_kind(one: Upload, other: Upload) -> bool:
-    return bool(one.info.get("media") == other.info.get("media"))
 
 
 def _upload(service: Service, upload: Upload) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from competition.web import choices, harvest, jobs
@@ -14,7 +14,7 @@ from competition.web.owners import Owners
 from competition.web.queues import open_queue
 from competition.web.settings import Settings
 from competition.web.storage import Storage, remove
-from competition.web.tables import LANES, LOOK, QUICK, Job, Upload, open_database
+from competition.web.tables import LANES, LOOK, QUICK, READY, Job, Upload, open_database
 from competition.web.uploads import Refused, Uploads, new_job
 
 PAGE = 200  # uploads
@@ -93,11 +93,12 @@ class Service:
             found = session.scalars(newest.offset((number - 1) * PAGE).limit(PAGE + 1)).all()
         return Page(number, found[:PAGE], len(found) > PAGE)
 
-    def page_of(self, upload: Upload) -> Page:
-        """The page that an upload is on."""
-        newer = select(func.count()).where(Upload.owner == upload.owner, Upload.created > upload.created)
+    def others(self, upload: Upload) -> list[Upload]:
+        """What its owner can have merged with an upload: all else of its kind, in the order in which they came."""
+        ready = select(Upload).where(Upload.owner == upload.owner, Upload.id != upload.id, Upload.state == READY)
         with Session(self.engine) as session:
-            return self.listing(upload.owner, (session.scalar(newer) or 0) // PAGE + 1)
+            found = session.scalars(ready.order_by(Upload.created, Upload.id)).all()
+        return [other for other in found if other.info["media"] == upload.info["media"]]
 
     def jobs_of(self, uploads: Sequence[Upload]) -> dict[str, list[Job]]:
         """Jobs of uploads by the upload's id, oldest first, without looks."""
