@@ -185,22 +185,28 @@ def test_no_word_of_a_korean_page_is_english(visitor):
     film = visitor.have("3.mkv", media="film", kind="Matroska", seconds=185.0, playable=False)
     shown_film = visitor.have("4.mp4", media="film", kind="MP4", seconds=8.0)
     visitor.create("5.png", 100)
-    told = {"called": "bicubic", "scale": 4, "others": [other]}
+    asked = {"denoise": "nlmeans", "sharpen": 1.5, "self_ensemble": True, "exact": True, "others": [other]}
+    called = {"called": "bicubic", "scale": 4}
     notes = ["sound left out, gif does not take it"]
     made = {"files": [{"name": "result.png", "bytes": 10}], "width": 8, "height": 8, "notes": notes}
     states = {QUEUED: {}, RUNNING: {"progress": 0.5}, DONE: {"result": made}, CANCELLED: {}}
     states[FAILED] = {"reason": "1.png: is empty. Give png"}
     with Session(visitor.service.engine) as session, session.begin():
         owner = str(visitor.http.cookies["owner"]).partition(".")[0]
-        for operation in choices.OPERATIONS:
+        for operation, schema in choices.OPERATIONS.items():
+            told = schema(**{key: asked[key] for key in asked if key in schema.model_fields}).model_dump()
+            told |= called if schema is choices.Enlarge else {}
             for state, more in states.items():
                 upload = picture if operation in choices.OF_PICTURES else film
                 session.add(Job(owner=owner, upload=upload, operation=operation, state=state, settings=told, **more))
         estimate = {"estimate": {"seconds": 8, "bytes": 10, "width": 8, "height": 8}}
-        session.add(Job(owner=owner, upload=shown_film, operation="estimate", state=DONE, result=estimate))
+        session.add(
+            Job(owner=owner, upload=shown_film, operation="estimate", state=DONE, result=estimate, settings=told)
+        )
     words = read(shown(visitor, "ko"))
     networks = english(" ".join(visitor.service.networks()))
     assert english(words) - PAGE - networks == set()
+    assert "비국소 평균 5" in words and "0.0초 – 30초" in words and "파일 2개" in words
     assert "50%" in words and "8.0초" in words and "3:05" in words
     assert "소리는 gif 형식에 담을 수 없어 제외했습니다" in words
 

@@ -384,7 +384,6 @@ def test_too_many_waiting_jobs_are_turned_away(tmp_path):
     "operation, options, status, error",
     [
         ("enlarge", {"network": "../../etc/passwd"}, 422, "unknown network"),
-        ("enlarge", {"network": "mini_x4", "scale": "2"}, 422, "other scale"),
         ("enlarge", {"network": "bicubic", "scale": "9"}, 422, "wrong option"),
         ("enlarge", {"sharpen": "nan"}, 422, "wrong option"),
         ("enlarge", {"unheard": "of"}, 422, "wrong option"),
@@ -397,6 +396,14 @@ def test_options_are_checked_before_a_job_begins(visitor, operation, options, st
     answer = visitor.ask("POST", f"/uploads/{visitor.have()}/{operation}", data=options)
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert jobs.waiting(visitor.service.engine) == 0
+
+
+def test_a_network_enlarges_by_less_as_well_but_not_by_more(visitor, monkeypatch):
+    monkeypatch.setattr(visitor.service, "networks", lambda: {"triple": choices.Network("triple", (3,))})
+    place = f"/uploads/{visitor.have()}/enlarge"
+    answers = [visitor.ask("POST", place, data={"scale": scale}) for scale in ("2", "3", "4")]
+    assert [answer.status_code for answer in answers] == [202, 202, 422]
+    assert answers[2].json()["error"] == "other scale"
 
 
 def test_without_room_nothing_is_begun(tmp_path, monkeypatch):

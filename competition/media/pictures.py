@@ -43,6 +43,7 @@ class Picture(NamedTuple):
 def header(path: Path, limits: Limits = OWN, name: str | None = None) -> Header:
     """Size and number of pictures, before anything is decoded; raises BadInput like `read_picture`."""
     with _opened(path, limits, name) as image:
+        _require_mode(image, printable(name or path))
         turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
         width, height = image.size[::-1] if turned else image.size
         return Header(width, height, getattr(image, "n_frames", 1))
@@ -57,8 +58,7 @@ def read_picture(path: Path, limits: Limits = OWN, name: str | None = None) -> P
     with _opened(path, limits, name) as image:
         if (count := getattr(image, "n_frames", 1)) > 1:
             raise BadInput(f"{subject}: holds {count} pictures. Enlarge a GIF as a video, others picture by picture")
-        if image.mode not in _MODES:
-            raise BadInput(f"{subject}: its colours are {image.mode}. Convert it to RGB")
+        _require_mode(image, subject)
         image.load()
         exif, icc = image.getexif(), image.info.get("icc_profile") or b""
         upright: Image.Image = ImageOps.exif_transpose(image)
@@ -135,6 +135,11 @@ def _opened(path: Path, limits: Limits, name: str | None) -> Iterator[Any]:
             raise
         except Exception as error:  # a damaged file can make a decoder raise anything
             raise BadInput(f"{subject}: damaged ({error}). Fetch it again") from error
+
+
+def _require_mode(image: Any, subject: str) -> None:
+    if image.mode not in _MODES:
+        raise BadInput(f"{subject}: its colours are {image.mode}. Convert it to RGB")
 
 
 def _split(image: Image.Image) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8] | None]:

@@ -58,16 +58,27 @@ def target_of(output: Path) -> Target:
     return target
 
 
+# Primaries and transfer that go with a matrix: BT.709, and both kinds of BT.601.
+_USUAL = {1: (1, 1), 5: (5, 6), 6: (6, 6)}
+
+
 def lasting(target: Target) -> Target:
     """How chunks for a container are kept until all are there: as they are, or lossless where that is a GIF."""
     return target._replace(codec="ffv1", options=_LOSSLESS) if target.muxer == "gif" else target
 
 
 def stored_look(target: Target, look: Look, height: int) -> Look:
-    """The colours that a container can tell of: WMV tells nothing, so what players take for granted at that size."""
-    if target.muxer != "asf":
-        return look
-    return look._replace(matrix=usual_matrix(height), range=LIMITED, primaries=UNKNOWN, transfer=UNKNOWN)
+    """The colours that a container can tell of: WMV tells nothing, so what players take for granted at that size.
+
+    The others tell all three: browsers pass over a matrix that stands alone, and would take another one by the height.
+    """
+    if target.muxer == "asf":
+        return look._replace(matrix=usual_matrix(height), range=LIMITED, primaries=UNKNOWN, transfer=UNKNOWN)
+    primaries, transfer = _USUAL.get(look.matrix, (UNKNOWN, UNKNOWN))
+    return look._replace(
+        primaries=primaries if look.primaries == UNKNOWN else look.primaries,
+        transfer=transfer if look.transfer == UNKNOWN else look.transfer,
+    )
 
 
 def options_of(target: Target, look: Look) -> dict[str, str]:

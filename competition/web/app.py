@@ -86,7 +86,8 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _failed(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return plain(error.status_code, "not found" if error.status_code == 404 else str(error.detail), error.headers)
+    words = {400: "wrong option", 404: "not found"}
+    return plain(error.status_code, words.get(error.status_code, str(error.detail)), error.headers)
 
 
 def _invalid(request: Request, error: Exception) -> Response:

@@ -19,7 +19,7 @@ router = APIRouter(tags=["operations"])
 @router.post("/uploads/{identity}/{operation}", status_code=202)
 async def start(identity: str, operation: str, request: Request, owner: Changer, service: TheService) -> Response:
     """Start an operation on an upload, with the options of its form; answers with the upload's row."""
-    async with request.form(max_files=0, max_fields=200) as form:
+    async with request.form(max_files=0, max_fields=2000) as form:
         return await run_in_threadpool(_start, identity, operation, request, owner, service, form)
 
 
@@ -93,6 +93,6 @@ def _network(service: Service, settings: dict[str, Any]) -> dict[str, Any]:
         raise Refused(422, "unknown network")
     network = networks[name]
     scale = int(settings["scale"] or network.scales[-1])
-    if scale not in network.scales:
+    if scale > network.scales[-1]:  # a smaller one is the network's own, reduced
         raise Refused(422, "other scale")
     return {"network": network.source, "called": name, "scale": scale}

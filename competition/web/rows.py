@@ -1,7 +1,7 @@
 """What a page shows of an upload and its jobs, as values that the templates lay out."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,7 +27,7 @@ _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 def render(template: str, language: str, **values: Any) -> str:
     """A template in a language; whatever a visitor wrote is escaped."""
-    told = {one.__name__: partial(one, language) for one in (say, explain, share, duration)}
+    told = {one.__name__: partial(one, language) for one in (say, explain, share, duration, facts)}
     return templates.get_template(template).render(language=language, languages=LANGUAGES, size=size, **told, **values)
 
 
@@ -78,8 +78,31 @@ def _job(job: Job) -> dict[str, Any]:
         name: getattr(job, name) for name in ("id", "operation", "state", "reason", "progress", "settings", "result")
     }
     passed = max(0.0, (job.changed if job.state != RUNNING else time.time()) - job.started)
-    left = passed / job.progress * (1 - job.progress) if job.state == RUNNING and job.progress > 0.02 else None
+    # How fast a later attempt goes is not known: `passed` is of all of them.
+    told = job.state == RUNNING and job.attempt == 1 and job.progress > 0.02
+    left = passed / job.progress * (1 - job.progress) if told else None
     return said | {"passed": passed, "left": left, "quick": job.operation in choices.QUICK_ONES}
+
+
+def facts(language: str, job: dict[str, Any]) -> Iterator[str]:
+    """What a job was asked for, in a few words each; options that were left as they are say nothing."""
+    settings = job["settings"]
+    if "called" in settings:
+        yield f"{settings['called']} ×{settings['scale']}"
+        if settings["denoise"] != "none":
+            yield f"{say(language, settings['denoise'])} {settings['strength']:g}"
+        if settings["sharpen"]:
+            yield f"{say(language, 'sharpen')} {settings['sharpen']:g}"
+        if settings["self_ensemble"]:
+            yield say(language, "self ensemble short")
+    if job["operation"] == "cut":
+        yield f"{duration(language, settings['start'])} – {duration(language, settings['start'] + settings['seconds'])}"
+        if settings["exact"]:
+            yield say(language, "exact short")
+    if job["operation"] == "extract":
+        yield say(language, settings["archive"])
+    if job["operation"] == "merge":
+        yield say(language, "files together", count=1 + len(settings["others"]))
 
 
 def size(count: float) -> str:

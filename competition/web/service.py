@@ -1,5 +1,6 @@
 """The service behind the pages: its settings, tables, files, queues and visitors, and who may ask for what."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, NamedTuple
@@ -94,11 +95,11 @@ class Service:
         return Page(number, found[:PAGE], len(found) > PAGE)
 
     def others(self, upload: Upload) -> list[Upload]:
-        """What its owner can have merged with an upload: all else of its kind, in the order in which they came."""
+        """What its owner can have merged with an upload: all else of its kind by name, numbers in it by their value."""
         ready = select(Upload).where(Upload.owner == upload.owner, Upload.id != upload.id, Upload.state == READY)
         with Session(self.engine) as session:
             found = session.scalars(ready.order_by(Upload.created, Upload.id)).all()
-        return [other for other in found if other.info["media"] == upload.info["media"]]
+        return sorted((other for other in found if other.info["media"] == upload.info["media"]), key=_by_name)
 
     def jobs_of(self, uploads: Sequence[Upload]) -> dict[str, list[Job]]:
         """Jobs of uploads by the upload's id, oldest first, without looks."""
@@ -108,6 +109,10 @@ class Service:
             for job in session.scalars(made):
                 found[job.upload].append(job)
         return found
+
+
+def _by_name(upload: Upload) -> list[str | int]:
+    return [int(part) if part.isdecimal() else part for part in re.split("([0-9]+)", upload.name.casefold())]
 
 
 def the_service(request: Request) -> Service:

@@ -157,6 +157,11 @@ document.addEventListener("htmx:response:error", (event) => {
   } catch {}
   news.textContent = say(answer.error ?? "no connection");
 });
+for (const failure of ["htmx:error", "htmx:sse:error"])
+  document.addEventListener(failure, () => (news.textContent = say("no connection")));
+document.addEventListener("htmx:sse:after:connection", () => {
+  if (news.textContent === say("no connection")) news.textContent = "";
+});
 document.addEventListener("htmx:before:request", () => (news.textContent = ""));
 for (const at of ["focusin", "pointerdown"])
   addEventListener(at, (event) => {
