@@ -223,10 +223,30 @@ def test_uploads_expire(tmp_path):
     change(visitor, Upload, given_for_good, changed=0.0, consent=True)
     assert visitor.service.storage.expire() == 0
     change(visitor, Upload, identity_of(unfinished), changed=time.time() - 3700)
+    os.utime(visitor.service.storage.content(identity_of(unfinished)), (0, 0))
     change(visitor, Upload, old, changed=time.time() - 2 * 86400 - 100)
     assert visitor.service.storage.expire() == 2
     assert [found["id"] for found in visitor.files()] == [given_for_good]
     assert [path.name for path in (tmp_path / "data/uploads").iterdir()] == [given_for_good]
+
+
+def test_what_still_arrives_or_is_worked_at_does_not_expire(tmp_path):
+    """One request may last for days, and so may a conversion; its result is then there for as long as any other."""
+    visitor = Visitor(web_client.open_platform(tmp_path / "data", hours=1, days=2))
+    storage, engine = visitor.service.storage, visitor.service.engine
+    arriving, film = identity_of(visitor.create("a.mp4", 9).headers["location"]), visitor.have("b.mp4")
+    start(visitor, film)
+    change(visitor, Upload, film, changed=0.0)
+    change(visitor, Upload, arriving, changed=0.0)
+    storage.content(arriving).write_bytes(b"so far")
+    change(visitor, Job, visitor.files()[0]["jobs"][0]["id"], changed=0.0)
+    assert storage.expire() == 0
+    job = jobs.claim(engine, LONG, jobs.name_of())
+    assert storage.expire() == 0
+    assert jobs.finish(engine, job, {"files": []}) and storage.expire() == 0
+    change(visitor, Job, job.id, changed=time.time() - 2 * 86400 - 100)
+    os.utime(storage.content(arriving), (0, 0))
+    assert storage.expire() == 2
 
 
 # ---- jobs -----------------------------------------------------------------------------------------------------------
@@ -564,6 +584,24 @@ def test_pictures_become_pairs_only_with_consent_and_are_forgotten_with_it(visit
     assert json.loads((folder / "origins.json").read_text()) == {}
     assert not list((folder / "train/hr").iterdir())
     assert [found["consent"] for found in visitor.files()] == [False, False]
+
+
+@pytest.mark.parametrize("act", ["forget", "withdraw"])
+def test_a_pair_goes_before_its_upload_and_its_consent(visitor, monkeypatch, act):
+    """So that a page that is killed between the two leaves no pair of which nobody is told any more."""
+    identity = visitor.have()
+    change(visitor, Upload, identity, consent=True)
+    pair = visitor.service.storage.harvest / "train" / "hr" / f"{identity}.png"
+    pair.parent.mkdir(parents=True)
+    pair.write_bytes(b"high")
+    monkeypatch.setattr("competition.web.harvest.remove", end)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(visitor.service, act)(visitor.service.uploads.find(owner_of(visitor), identity))
+    assert pair.exists() and visitor.files()[0]["consent"]
+
+
+def end(*paths: object) -> None:
+    raise KeyboardInterrupt
 
 
 # ---- hands ----------------------------------------------------------------------------------------------------------

@@ -59,15 +59,15 @@ class Service:
             remove(self.storage.job(job.id))
 
     def forget(self, upload: Upload) -> None:
-        """Delete an upload with all that was made of it."""
-        self.storage.forget_upload(upload.id)
+        """Delete an upload with all that was made of it; its pair first, which no page shows."""
         harvest.forget(self.storage.harvest, upload.id)
+        self.storage.forget_upload(upload.id)
 
     def withdraw(self, upload: Upload) -> None:
         """Take the consent for an upload back."""
+        harvest.forget(self.storage.harvest, upload.id)
         with Session(self.engine) as session, session.begin():
             session.execute(update(Upload).where(Upload.id == upload.id).values(consent=False))
-        harvest.forget(self.storage.harvest, upload.id)
 
     def networks(self) -> dict[str, choices.Network]:
         return choices.networks(self.settings.networks.resolve())

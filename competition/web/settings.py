@@ -56,7 +56,7 @@ class Settings(BaseModel):
     pixels: int = Field(2**25, ge=1)
     """Largest picture or frame that is taken."""
     days: float = Field(7, gt=0)
-    """Days after which files and their results are deleted."""
+    """Days without work on them after which files and their results are deleted."""
     hours: float = Field(24, gt=0)
     """Hours after which an unfinished upload is deleted."""
     patience: float = Field(10, gt=0)

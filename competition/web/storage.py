@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from competition.files import delete as delete_files
 from competition.files import make_folder
 from competition.web.settings import Settings
-from competition.web.tables import CANCELLED, FAILED, LOOK, REFUSED, UPLOADING, Job, Upload
+from competition.web.tables import CANCELLED, FAILED, LOOK, QUEUED, REFUSED, RUNNING, UPLOADING, Job, Upload
 
 _GRACE = 60.0  # seconds that a folder without a row may be one that is just being made
 
@@ -82,12 +82,16 @@ class Storage:
         remove(self.job(identity))
 
     def expire(self) -> int:
-        """Delete uploads that never came to an end and what is older than the days of the settings; how many."""
+        """Delete uploads that came to no end, and what nobody has worked at for the days of the settings; how many."""
         now = time.time()
-        unfinished = (Upload.state == UPLOADING) & (Upload.changed < now - 3600 * self.settings.hours)
-        old = Upload.consent.is_(False) & (Upload.changed < now - 86400 * self.settings.days)
+        hours, days = now - 3600 * self.settings.hours, now - 86400 * self.settings.days
+        in_use = select(Job.upload).where(or_(Job.state.in_((QUEUED, RUNNING)), Job.changed >= days))
+        old = Upload.consent.is_(False) & (Upload.changed < days) & Upload.id.not_in(in_use)
+        unfinished = (Upload.state == UPLOADING) & (Upload.changed < hours)
         with Session(self.engine) as session:
-            expired = session.scalars(select(Upload.id).where(or_(unfinished, old))).all()
+            found = session.execute(select(Upload.id, Upload.state).where(or_(unfinished, old))).all()
+        # One request may bring bytes for days: the row changes at its end.
+        expired = [row.id for row in found if row.state != UPLOADING or _written(self.content(row.id)) < hours]
         for identity in expired:
             self.forget_upload(identity)
         return len(expired)
@@ -122,5 +126,13 @@ def remove(path: Path) -> None:
 def _age(path: Path) -> float:
     try:
         return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _written(path: Path) -> float:
+    """When a file last got a byte; 0 for one that is not there."""
+    try:
+        return path.stat().st_mtime
     except FileNotFoundError:
         return 0.0
