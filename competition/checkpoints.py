@@ -3,20 +3,16 @@
 import hashlib
 import json
 import os
-import platform
 import re
 from collections.abc import Iterator, Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import safetensors.torch
-import torch
-from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from competition import weights
-from competition.config import Config, parse
+from competition.config import parse
 from competition.errors import BadCheckpoint, CompetitionError
 from competition.files import (
     make_folder,
@@ -31,73 +27,11 @@ from competition.files import (
     write_synced,
 )
 from competition.learners import Learner, expected_size, file_size, load_moments, moments
+from competition.states import Conditions, State, Training
 
 KEEP = 2
 MODEL, OPTIMIZER, STATE, MANIFEST = "model.safetensors", "optim.safetensors", "state.json", "MANIFEST.json"
 ADVERSARY = "adversary.safetensors"  # only where there is one: weights.NAME and moments.NAME.entry
-
-
-class Training(NamedTuple):
-    """What training needs to go on: the network, its average and the optimiser, all changed in place."""
-
-    model: nn.Module
-    ema: nn.Module
-    optimizer: torch.optim.Optimizer
-    adversary: Learner | None = None
-    """What learns to tell the network's pictures from real ones, where it is trained so."""
-
-    def learners(self) -> list[Learner]:
-        """All networks that are trained."""
-        return [Learner(self.model, self.optimizer), *([self.adversary] if self.adversary else [])]
-
-
-class Conditions(Config):
-    """What the bits of a run depend on beside its data."""
-
-    config: str
-    """SHA-256 of the configuration the run began with."""
-    seed: int
-    """Seed of weights and samples."""
-    processes: int
-    """Training processes that share a batch."""
-    threads: int
-    """CPU threads of a process."""
-    versions: dict[str, str]
-    """Of Python, torch and accelerate."""
-
-    @staticmethod
-    def now(config: str, seed: int, processes: int) -> "Conditions":
-        """Those of this process."""
-        versions = {"python": platform.python_version(), **{name: version(name) for name in ("torch", "accelerate")}}
-        return Conditions(
-            config=config,
-            seed=seed,
-            processes=processes,
-            threads=torch.get_num_threads(),
-            versions=versions,
-        )
-
-    def changes(self, now: "Conditions") -> list[str]:
-        """What differs from `now` and makes the last bits differ, though the samples stay the same."""
-        pairs = {
-            "processes": (self.processes, now.processes),
-            "threads": (self.threads, now.threads),
-            "torch": (self.versions.get("torch"), now.versions.get("torch")),
-        }
-        return [f"{name} {before} -> {after}" for name, (before, after) in pairs.items() if before != after]
-
-
-class State(Config):
-    """What a state holds beside tensors."""
-
-    step: int
-    """Optimiser steps taken."""
-    conditions: Conditions
-    """Under which it came about."""
-    best: float | None = None
-    """Best validation score so far."""
-    extra: dict[str, int | float] = Field(default_factory=dict)
-    """Further numbers to go on with, such as the scale of a loss in float16."""
 
 
 class Resumed(NamedTuple):

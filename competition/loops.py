@@ -20,12 +20,14 @@ from competition.data.preparation import sources
 from competition.data.sources import Source
 from competition.errors import ArgumentParser, BadCheckpoint, NumericalError, Stopped, UsageError
 from competition.experiment import Experiment, complete
-from competition.files import locked, sweep, write_atomic
+from competition.files import sweep, write_atomic
+from competition.locks import locked
 from competition.memory import reuse_freed_memory
 from competition.models.recompute import recompute_blocks
 from competition.preview import preview
 from competition.progress import console
 from competition.runs import Log, record, say
+from competition.states import Conditions, Training
 from competition.validation import comparison, scores
 
 # Validation pictures whose middle is shown beside bicubic and truth.
@@ -101,9 +103,7 @@ def first_network(experiment: Experiment, accelerator: Accelerator) -> nn.Module
     return network
 
 
-def resume(
-    accelerator: Accelerator, run: Path, training: checkpoints.Training, conditions: checkpoints.Conditions
-) -> int:
+def resume(accelerator: Accelerator, run: Path, training: Training, conditions: Conditions) -> int:
     """Load the newest training state, the same in all processes; returns the steps taken."""
     resumed = checkpoints.load_newest(run / "checkpoints", training, conditions)
     for line in resumed.warnings:
@@ -116,7 +116,7 @@ def resume(
     return resumed.step
 
 
-def require_room(accelerator: Accelerator, run: Path, training: checkpoints.Training) -> None:
+def require_room(accelerator: Accelerator, run: Path, training: Training) -> None:
     """Delete what killed processes left of files, and raise StorageError unless the disk holds what will be saved."""
     if accelerator.is_main_process:
         sweep(run)
@@ -204,8 +204,8 @@ class Keeper(NamedTuple):
 
     experiment: Experiment
     accelerator: Accelerator
-    training: checkpoints.Training
-    conditions: checkpoints.Conditions
+    training: Training
+    conditions: Conditions
     validation: Validation
     log: Log
 

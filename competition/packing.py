@@ -13,7 +13,6 @@ from competition import files
 from competition.errors import BadInput
 from competition.files import (
     delete,
-    locked,
     named,
     remove_folder,
     rename,
@@ -25,6 +24,7 @@ from competition.files import (
 )
 from competition.formats import Base64CsvConfig, CsvConfig, FormatConfig, PixelsCsvConfig, PngZipConfig
 from competition.images import Bytes, encode_png, list_pictures, read_header, read_prediction, read_rgb
+from competition.locks import locked
 from competition.manifest import MANIFEST, FileNote, Manifest, encode, note
 from competition.progress import console
 

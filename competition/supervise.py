@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from competition import train
 from competition.errors import run_command
-from competition.files import locked, make_folder
+from competition.files import make_folder
+from competition.locks import locked
 from competition.runs import read_log
 
 # Seconds between looks into the log.

@@ -10,12 +10,13 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from competition import checkpoints, loops, processes
+from competition import loops, processes
 from competition.errors import UsageError, run_command
 from competition.experiment import Experiment
 from competition.optim import add_l1_gradient, update_ema
 from competition.progress import progress
 from competition.runs import Log
+from competition.states import Conditions, Training
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -39,9 +40,9 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     contest, identity = loops.open_contest(experiment, run, accelerator)
     stop = processes.StopSignal()
     network = loops.first_network(experiment, accelerator)
-    training = checkpoints.Training(network, copy.deepcopy(network), experiment.optimizer.build(network))
+    training = Training(network, copy.deepcopy(network), experiment.optimizer.build(network))
     model, optimizer = accelerator.prepare(training.model, training.optimizer)
-    conditions = checkpoints.Conditions.now(identity, experiment.seed, accelerator.num_processes)
+    conditions = Conditions.now(identity, experiment.seed, accelerator.num_processes)
     step = loops.resume(accelerator, run, training, conditions)
     log = Log(accelerator, run / "metrics.jsonl", step)
     if step == experiment.steps and log.validated(step):

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from competition import checkpoints, loops, processes
+from competition import loops, processes
 from competition.clipping import Clip
 from competition.errors import UsageError, run_command
 from competition.experiment import Experiment
@@ -23,6 +23,7 @@ from competition.models.patchgan import opinion
 from competition.optim import update_ema
 from competition.progress import progress
 from competition.runs import Log
+from competition.states import Conditions, Training
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -52,7 +53,7 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     clip = experiment.clip.build() if experiment.clip else None
     players = Player(network.model, *prepared[:2]), Player(judge.model, *prepared[2:])
     game = Game(accelerator, *players, experiment.gan.weight, clip)
-    conditions = checkpoints.Conditions.now(identity, experiment.seed, accelerator.num_processes)
+    conditions = Conditions.now(identity, experiment.seed, accelerator.num_processes)
     step = loops.resume(accelerator, run, training, conditions)
     log = Log(accelerator, run / "metrics.jsonl", step)
     if step == experiment.steps and log.validated(step):
@@ -88,14 +89,14 @@ def _train(experiment: Experiment, run: Path, accelerator: Accelerator) -> None:
     loops.finish(accelerator, run, *prepared)
 
 
-def _begin(experiment: Experiment, accelerator: Accelerator) -> checkpoints.Training:
+def _begin(experiment: Experiment, accelerator: Accelerator) -> Training:
     """Both networks as training begins with them."""
     assert experiment.gan
     network = loops.first_network(experiment, accelerator)
     judge = experiment.gan.discriminator.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     own = experiment.optimizer.build(network)
     other = experiment.optimizer.model_copy(update={"layers": ()}).build(judge)  # it has no such layers
-    return checkpoints.Training(network, copy.deepcopy(network), own, Learner(judge, other))
+    return Training(network, copy.deepcopy(network), own, Learner(judge, other))
 
 
 class Descent(NamedTuple):

@@ -15,7 +15,8 @@ from competition.analysis.outcomes import Outcome
 from competition.config import differences
 from competition.errors import BadCheckpoint, StorageError, UsageError
 from competition.experiment import Experiment, complete
-from competition.files import locked, write_atomic
+from competition.files import write_atomic
+from competition.locks import locked
 from competition.plan import GridConfig, Plan, Settings, run_name
 
 # Seconds that a worker waits while another one writes to the SQLite file.

@@ -53,8 +53,9 @@ def make_film(
         stream.codec_context.time_base = Fraction(1, 100)
         if (codec or usual) == "libx264":
             stream.options = {"g": "5", "bf": "0" if stamps else "2"}
-        if rotation := context.pop("rotation", 0):
-            stream.set_display_rotation(rotation)
+        rotation, mirrored = context.pop("rotation", 0), context.pop("mirrored", False)
+        if rotation or mirrored:
+            stream.set_display_rotation(rotation, hflip=mirrored)
         for name, value in context.items():
             setattr(stream.codec_context, name, value)
         tone = container.add_stream(voice, rate=48000, layout="stereo", bit_rate=96000) if sound and voice else None

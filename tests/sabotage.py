@@ -415,6 +415,13 @@ SABOTAGES = [
     ),
     # ---- the platform -----------------------------------------------------------------------------------------------
     Sabotage(
+        "pairs of a film outlive the consent",
+        "competition/web/harvest.py",
+        """.glob(f"{identity}*.png")""",
+        """.glob(f"{identity}.png")""",
+        ("test_web.py::test_a_film_given_becomes_pairs_that_know_their_upload_and_their_second",),
+    ),
+    Sabotage(
         "bytes count before their checksum is known to be right",
         "competition/web/tus.py",
         """count = await _receive(request, aside, room, digest)""",

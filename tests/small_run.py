@@ -13,25 +13,26 @@ from competition import checkpoints, weights
 from competition.files import sha256, write_atomic
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.optim import update_ema
+from competition.states import Conditions, Training
 
 MODEL = RRDBNetConfig(num_feat=8, num_block=1, num_grow_ch=4)  # what the files say; the network itself is smaller
 LAST, SAVE_EVERY, VALIDATE_EVERY = 12, 2, 4
 
 
-def begin() -> checkpoints.Training:
+def begin() -> Training:
     """A network of 15 weights, its average and its optimiser before the first step."""
     torch.manual_seed(0)
     network = nn.Linear(4, 3)
-    return checkpoints.Training(network, copy.deepcopy(network), torch.optim.Adam(network.parameters(), lr=0.01))
+    return Training(network, copy.deepcopy(network), torch.optim.Adam(network.parameters(), lr=0.01))
 
 
 @functools.cache
-def conditions() -> checkpoints.Conditions:
+def conditions() -> Conditions:
     """Those of this process, for one configuration and seed."""
-    return checkpoints.Conditions.now("small", seed=0, processes=1)
+    return Conditions.now("small", seed=0, processes=1)
 
 
-def advance(training: checkpoints.Training, step: int) -> None:
+def advance(training: Training, step: int) -> None:
     """One optimiser step on samples that depend on the step alone."""
     samples = torch.randn(8, 4, generator=torch.Generator().manual_seed(step))
     training.optimizer.zero_grad()
@@ -40,12 +41,12 @@ def advance(training: checkpoints.Training, step: int) -> None:
     update_ema(training.ema, training.model, 0.9, step)
 
 
-def save(run: Path, training: checkpoints.Training, step: int) -> Path:
+def save(run: Path, training: Training, step: int) -> Path:
     """Save a state as the run does."""
     return checkpoints.save(run / "checkpoints", training, describe(step), conditions(), best=best(run))
 
 
-def keep_best(run: Path, training: checkpoints.Training, step: int) -> bool:
+def keep_best(run: Path, training: Training, step: int) -> bool:
     """Keep the averaged weights when their score is the best, and say whether it is."""
     samples = torch.randn(64, 4, generator=torch.Generator().manual_seed(-1))
     with torch.no_grad():

@@ -14,7 +14,7 @@ from small_run import advance, begin, conditions, describe
 from torch import Tensor
 
 from competition import checkpoints
-from competition.checkpoints import Training
+from competition.states import Training
 
 OLDER, NEWEST = "step_000000009", "step_000000012"
 FILES = ("MANIFEST.json", "model.safetensors", "optim.safetensors", "state.json")

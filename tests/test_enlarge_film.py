@@ -1,6 +1,7 @@
 """Films through the network: every frame at its time, what lies beside them kept, chunks that survive any end."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,18 +9,26 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import small_disks
 from film_files import frames_of, make_film, packets_of, picture
 
 from competition.errors import BadInput, StorageError, UsageError
+from competition.media.limits import STRANGERS
+from competition.media.probe import probe
+from competition.media.thumbnail import thumbnail
 from competition.upscaler import Enlarger
 from competition.video.__main__ import main
+from competition.video.cut import cut_film
 from competition.video.enlarge import enlarge_film, forget, work_folder
 from competition.video.estimate import estimate_film
+from competition.video.light import Light, light_of
+from competition.video.merge import merge_clips
 
 av = pytest.importorskip("av")
+FFMPEG = shutil.which("ffmpeg")
 UNEVEN = [0, 4, 8, 20, 21, 22, 30, 50, 54, 58, 62, 90]
 
 
@@ -120,10 +129,108 @@ def test_a_turned_film_becomes_upright(tmp_path, rotation):
     assert np.abs(high[::2, ::2].astype(int) - upright).mean() < 8
 
 
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+def test_a_mirrored_film_becomes_upright_as_ffmpeg_shows_it(tmp_path, rotation):
+    film = make_film(tmp_path / "film.mp4", 2, sound=False, rotation=rotation, mirrored=True)
+    enlarge_film(film, tmp_path / "out.mp4", "nearest", 2)
+    low = frames_of(film)[0][1]
+    upright = np.rot90(low, rotation // 90)[:, ::-1]
+    high = frames_of(tmp_path / "out.mp4")[0][1]
+    assert look(tmp_path / "out.mp4")[1] == 0 and high.shape == tuple(np.array(upright.shape) * (2, 2, 1))
+    assert np.abs(high[::2, ::2].astype(int) - upright).mean() < 8
+    thumbnail(film, tmp_path / "small.png")
+    assert np.abs(cv2.imread(str(tmp_path / "small.png"))[..., ::-1].astype(int) - upright).mean() < 12
+    if FFMPEG:
+        line = [FFMPEG, "-v", "error", "-i", film, "-frames:v", "1", "-pix_fmt", "rgb24", "-f", "rawvideo", "-"]
+        shown = np.frombuffer(subprocess.run(line, capture_output=True, check=True).stdout, np.uint8)
+        assert np.abs(shown.reshape(upright.shape).astype(int) - upright).mean() < 8
+
+
+HDR = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+
+
+@pytest.fixture(scope="module")
+def hdr_film(tmp_path_factory) -> Path:
+    """As cameras write them: HEVC of ten bits with PQ, and HDR10 metadata."""
+    if not FFMPEG:
+        pytest.skip("no ffmpeg: apt-get install ffmpeg")
+    film = tmp_path_factory.mktemp("hdr") / "film.mp4"
+    said = f"log-level=none:pools=1:frame-threads=1:keyint=4:master-display={HDR}:max-cll=1000,400"
+    colours = ["-colorspace", "bt2020nc", "-color_primaries", "bt2020", "-color_trc", "smpte2084"]
+    source = ["-f", "lavfi", "-i", "testsrc2=size=192x128:rate=10:duration=1"]
+    line = [
+        FFMPEG,
+        "-v",
+        "error",
+        *source,
+        "-c:v",
+        "libx265",
+        "-x265-params",
+        said,
+        *colours,
+        "-pix_fmt",
+        "yuv420p10le",
+    ]
+    done = subprocess.run([*line, film], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"ffmpeg without x265: {done.stderr}")
+    return film
+
+
+def light(path: Path) -> list[Light]:
+    """What each frame says."""
+    with av.open(str(path)) as container:
+        return [light_of(frame) for frame in container.decode(video=0)]
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_what_hdr_films_say_of_their_light_is_kept(tmp_path, hdr_film, ending):
+    """By the key frames, also of chunks that begin behind the last key frame of the film, and of an exact part."""
+    large, larger, part = (tmp_path / f"{name}.{ending}" for name in ("large", "larger", "part"))
+    kept = Light((34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 50, 10_000_000), (1000, 400))
+    assert light(hdr_film)[0] == kept
+    assert enlarge_film(hdr_film, large, "nearest", 2, chunk=5).notes == ()
+    assert light(large) == [kept, *[Light()] * 4] * 2
+    assert look(large)[4:] == (1, 9, 9, 16, "yuv420p10le")
+
+    def end(done: float, total: float) -> None:
+        if done == 5:
+            raise Ended
+
+    with pytest.raises(Ended):
+        enlarge_film(large, larger, "nearest", 2, chunk=4, report=end)
+    assert enlarge_film(large, larger, "nearest", 2, chunk=4).kept == 4
+    assert [number for number, said in enumerate(light(larger)) if said == kept] == [0, 4, 8]
+    cut_film(large, part, 0.2, 0.3, exact=True)
+    assert light(part)[0] == kept
+
+
+def test_what_a_container_cannot_say_of_light_is_told(tmp_path, hdr_film):
+    done = enlarge_film(hdr_film, tmp_path / "out.wmv", "nearest", 2, seconds=0.2)
+    assert done.notes == ("HDR10 metadata left out, asf does not take it",)
+
+
 def test_odd_sizes_and_three_times_as_large(tmp_path):
     film = make_film(tmp_path / "film.gif", 3, (31, 45))
     enlarge_film(film, tmp_path / "out.mp4", "nearest", 3)
     assert look(tmp_path / "out.mp4")[2:4] == (135, 93) and len(frames_of(tmp_path / "out.mp4")) == 3
+
+
+@pytest.mark.parametrize("ending", ["mkv", "webm", "mov"])
+def test_the_rate_is_the_films_in_every_container(tmp_path, ending):
+    """Whatever the ticks of the clock, which MP4 has thousands of a second of."""
+    film = make_film(tmp_path / "film.mp4", 8, sound=False)
+    enlarge_film(film, tmp_path / f"out.{ending}", "nearest", 2)
+    cut_film(film, tmp_path / f"part.{ending}", 0.1, 0.1, exact=True)
+    merge_clips((film, film), tmp_path / f"clips.{ending}")
+    assert [probe(tmp_path / f"{name}.{ending}", STRANGERS).rate for name in ("out", "part", "clips")] == [25] * 3
+
+
+def test_ten_bits_become_eight_where_an_encoder_has_no_more(tmp_path):
+    film = make_film(tmp_path / "film.mkv", 2, sound=False, codec="ffv1", pixel_format="yuv420p10le")
+    enlarge_film(film, tmp_path / "out.webm", "nearest", 2)
+    kept = "yuv420p10le" in [one.name for one in av.Codec("libvpx-vp9", "w").video_formats]
+    assert look(tmp_path / "out.webm")[-1] == ("yuv420p10le" if kept else "yuv420p")
 
 
 def test_a_network_of_a_larger_scale_is_reduced(tmp_path):

@@ -1,8 +1,10 @@
 """Films cut, taken apart, put together and made playable, in every container; and what is refused on the way."""
 
+import struct
 import zipfile
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from film_files import CODECS, frames_of, make_film, packets_of, picture
 
 from competition.errors import BadInput, UsageError
 from competition.images import write_png
+from competition.media.films import orientation
 from competition.media.limits import Limits
 from competition.media.probe import probe
 from competition.video.__main__ import main
@@ -18,6 +21,7 @@ from competition.video.cut import cut_film
 from competition.video.enlarge import enlarge_film
 from competition.video.extract import extract_frames
 from competition.video.frames import pictured
+from competition.video.light import Light, light_of
 from competition.video.merge import merge_clips, merge_frames
 from competition.video.play import make_playable
 
@@ -311,3 +315,48 @@ def test_the_commands_do_what_the_functions_do(tmp_path, pictures, capsys):
             main(["merge", str(pictures), out["merged.mkv"], *options])
     with pytest.raises(UsageError, match=r"--rate: is for frames"):
         main(["merge", film, film, out["two.mp4"], "--rate", "25"])
+
+
+# ---- light ----------------------------------------------------------------------------------------------------------
+
+DISPLAY = [34000, 16000, 13250, 34500, 7500, 3000, 15635, 16450, 50, 10_000_000]
+
+
+def carrying(display: list[int], levels: tuple[int, int] = (0, 0), terms: int = 50_000, said: int = 1) -> object:
+    """A frame with HDR10 metadata, as FFmpeg lays it out."""
+    pairs = [part for value in display[:8] for part in (value, terms)] + [
+        part for value in display[8:] for part in (value, 10_000)
+    ]
+    content = struct.pack("22i", *pairs, said, 1)
+    return SimpleNamespace(
+        side_data={"MASTERING_DISPLAY_METADATA": content, "CONTENT_LIGHT_LEVEL": struct.pack("2I", *levels)}
+    )
+
+
+def test_light_is_what_a_frame_carries_and_what_no_stream_can_hold_is_left_out():
+    found = light_of(carrying(DISPLAY, (1000, 400)))
+    assert found == Light(tuple(DISPLAY), (1000, 400))
+    words = "mastering-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50):cll=1000,400"
+    assert found.parameters() == words and found.lost("libx264", "mp4") == [] and len(found.lost("wmv2", "asf")) == 1
+    for wrong in (
+        carrying([-1, *DISPLAY[1:]]),
+        carrying([70_000, *DISPLAY[1:]]),
+        carrying([*DISPLAY[:8], 50, 50]),
+        carrying(DISPLAY, terms=0),
+        carrying(DISPLAY, said=0),
+        SimpleNamespace(side_data={"MASTERING_DISPLAY_METADATA": b"short"}),
+    ):
+        assert light_of(wrong) == Light() and light_of(wrong).parameters() == ""
+    assert light_of(carrying(DISPLAY, (70_000, 0))) == Light(tuple(DISPLAY))
+    assert light_of(SimpleNamespace(side_data={"DOVI_METADATA": b"x"})).lost("libx264", "mp4")
+
+
+def test_what_pyav_has_no_name_for_hides_nothing_but_itself():
+    class Frame:
+        rotation = 90
+
+        @property
+        def side_data(self) -> object:
+            raise ValueError("31 is not a valid Type")
+
+    assert light_of(Frame()) == Light() and orientation(Frame()) == (1, False)

@@ -22,6 +22,7 @@ from competition.optim import (
     SGDConfig,
     add_l1_gradient,
 )
+from competition.states import Conditions, Training
 
 MEMBERS: list[Any] = [typing.get_args(member)[0] for member in typing.get_args(typing.get_args(OptimizerConfig)[0])]
 EVERY_MEMBER = pytest.mark.parametrize("config", MEMBERS, ids=lambda config: config().name)
@@ -80,11 +81,11 @@ def test_layers_learn_at_their_own_rate(config: Any) -> None:
 @pytest.mark.parametrize("layers", [(), (LayerRateConfig(layers="conv1", factor=0.1),)], ids=["one rate", "two rates"])
 def test_a_saved_state_goes_on_exactly(config: Any, layers: tuple[LayerRateConfig, ...], tmp_path: Path) -> None:
     """With groups in another order than the parameters, whose moments must find their own."""
-    conditions = checkpoints.Conditions.now("optim", seed=0, processes=1)
+    conditions = Conditions.now("optim", seed=0, processes=1)
 
-    def begin() -> checkpoints.Training:
+    def begin() -> Training:
         network = build()
-        return checkpoints.Training(network, copy.deepcopy(network), config(layers=layers).build(network))
+        return Training(network, copy.deepcopy(network), config(layers=layers).build(network))
 
     whole, first, second = begin(), begin(), begin()
     for number in range(6):

@@ -23,7 +23,8 @@ import competition
 from competition import download, weights
 from competition.errors import BadCheckpoint, UsageError
 from competition.models.rrdbnet import RRDBNet, RRDBNetConfig
-from competition.pretrained import KNOWN, Entry, fetch, locate, state_for
+from competition.pretrained import fetch, locate, state_for
+from competition.published import KNOWN, Entry
 
 
 @pytest.fixture(autouse=True)

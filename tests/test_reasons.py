@@ -44,7 +44,7 @@ LATIN = {
         "torch",
     ),
     *("mkvpropedit", "delete", "attachment", "times", "model", "name", "resunet", "nf", "data", "workers", "store"),
-    *("disk", "start", "seconds", "chunk", "every", "rate", "backend", "precision"),
+    *("HDR10", "Dolby", "Vision", "disk", "start", "seconds", "chunk", "every", "rate", "backend", "precision"),
 }
 PAGE = {
     "JavaScript",

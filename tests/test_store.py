@@ -29,8 +29,9 @@ from competition.data.sources import Pictures, Source
 from competition.data.store import Stored, encode, intact, lookup, path_of
 from competition.data.synthesis import SynthesizeConfig
 from competition.errors import BadInput, StorageError
-from competition.files import locked, sha256
+from competition.files import sha256
 from competition.images import Bytes, read_rgb, write_png
+from competition.locks import locked
 
 KINDS: tuple[StoreKind, ...] = ("disk", "memory", "none")
 

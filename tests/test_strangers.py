@@ -26,6 +26,7 @@ from competition.media.pictures import header, read_first, read_picture
 from competition.media.probe import probe
 from competition.media.sandbox import Bounds, run
 from competition.media.thumbnail import thumbnail
+from competition.video.enlarge import enlarge_film
 from competition.video.extract import extract_frames
 
 pytest.importorskip("av")
@@ -282,6 +283,22 @@ def test_films_without_pictures_or_cut_short_are_refused_or_read_as_far_as_they_
                 assert probe(film, STRANGERS).width in (0, 48)
             except BadInput as error:
                 assert str(film) in str(error)
+
+
+@pytest.mark.parametrize("ending, codec", [("mp4", b"avc1"), ("wmv", b"WMV2"), ("mkv", b"V_MPEG4/ISO/AVC")])
+def test_a_film_of_an_unknown_codec_is_refused(tmp_path, ending, codec):
+    film = make_film(tmp_path / f"film.{ending}", 3, sound=False)
+    film.write_bytes(film.read_bytes().replace(codec, b"Z" * len(codec)))
+    with pytest.raises(BadInput, match=r"codec that is not known|no moving pictures"):
+        probe(film, STRANGERS)
+
+
+def test_sound_of_an_unknown_codec_is_left_out_with_a_note(tmp_path):
+    film, format_of_wma = make_film(tmp_path / "film.wmv", 3), b"\x61\x01\x02\x00"
+    film.write_bytes(film.read_bytes().replace(format_of_wma, b"\xfe\xdc\x02\x00"))
+    assert probe(film, STRANGERS).sound == ()
+    made = enlarge_film(film, tmp_path / "out.mkv", "nearest", 2)
+    assert made.frames == 3 and made.notes == ("audio stream unknown left out, matroska does not take it",)
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "wmv", "webm", "gif", "avi"])

@@ -14,7 +14,8 @@ from competition.config import parse
 from competition.errors import BadCheckpoint, UsageError
 from competition.models.hat import HATConfig
 from competition.models.swinir import SwinIRConfig
-from competition.pretrained import KNOWN, state_for
+from competition.pretrained import state_for
+from competition.published import KNOWN
 
 LIGHT = SwinIRConfig(embed_dim=60, depths=(6, 6, 6, 6), upsampler="pixelshuffledirect")
 SIZES: dict[str, Any] = {"embed_dim": 12, "depths": (2, 3), "num_heads": 3}

@@ -21,6 +21,7 @@ from competition.errors import BadCheckpoint, NumericalError, UsageError
 from competition.files import sha256
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.runs import read_log
+from competition.states import State, Training
 from competition.train import main as train
 
 TINY = RRDBNetConfig(num_feat=8, num_block=1, num_grow_ch=4)
@@ -395,9 +396,9 @@ def test_weights_of_another_network_are_refused_unless_a_part_is_asked_for(confi
 def test_moments_come_back_in_the_layout_of_their_parameters(config, tmp_path):
     train([str(config)])
     network = TINY.build().to(memory_format=torch.channels_last)
-    training = checkpoints.Training(network, TINY.build(), torch.optim.Adam(network.parameters()))
+    training = Training(network, TINY.build(), torch.optim.Adam(network.parameters()))
     folder = run(tmp_path) / "checkpoints"
-    state = checkpoints.State(**json.loads((folder / "step_000000012" / "state.json").read_bytes()))
+    state = State(**json.loads((folder / "step_000000012" / "state.json").read_bytes()))
     assert checkpoints.load_newest(folder, training, state.conditions) == (state, [])
     for parameter, state in training.optimizer.state.items():
         assert state["exp_avg"].stride() == parameter.stride() and state["step"] == 12

@@ -356,6 +356,16 @@ def test_every_cut_of_a_zip_is_refused_in_lines(place, good, tmp_path):
         assert lines and all(line.startswith("error: ") and line.isprintable() for line in lines)
 
 
+def test_an_entry_whose_own_header_holds_a_name_that_is_no_text_is_named(place, good, tmp_path):
+    content = bytearray(planted.zipped(good.entries()))
+    content[7] |= 8  # the name is UTF-8
+    content[30] = 0xFF
+    archive = tmp_path / "named.zip"
+    archive.write_bytes(content)
+    (line,) = findings(archive, place)
+    assert "named.zip/20.png: cannot be unpacked" in line
+
+
 # ---- the manifest ---------------------------------------------------------------------------------------------------
 
 

@@ -12,9 +12,11 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
-from typing import get_args
+from pathlib import Path
+from typing import Any, get_args
 
 import drawn
+import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
@@ -22,10 +24,11 @@ pytest.importorskip("fastapi")
 import psutil
 import web_client
 import web_jobs
+from film_files import make_film
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 from web_client import TUS, Visitor
 
@@ -34,7 +37,8 @@ from competition.errors import UsageError
 from competition.images import encode_png, read_rgb
 from competition.models import AnyScaleConfig
 from competition.networks import PLAIN
-from competition.web import choices, jobs, wording
+from competition.web import choices, jobs, service, wording
+from competition.web import harvest as harvesting
 from competition.web.__main__ import listen
 from competition.web.harvest import harvest
 from competition.web.pages import _changes
@@ -535,6 +539,94 @@ def test_changes_come_as_events(visitor):
     assert all(line.startswith("data: ") for line in change.strip().split("\n"))
 
 
+def pages_of(visitor: Visitor) -> list[list[str]]:
+    """The uploads of each page, from the first on by the links to older ones."""
+    found, place = [], "/"
+    while place:
+        page = visitor.http.get(place).text
+        found.append(re.findall(r'data-upload="(\w+)"', page))
+        [*older] = re.findall(r'rel="next" href="([^"]+)"', page)
+        place = older[0] if older else ""
+    return found
+
+
+def test_older_files_are_on_later_pages(visitor, monkeypatch):
+    monkeypatch.setattr(service, "PAGE", 3)
+    assert "<nav" not in visitor.http.get("/").text
+    newest = [visitor.have(f"{number}.png") for number in range(7)][::-1]
+    assert pages_of(visitor) == [newest[:3], newest[3:6], newest[6:]]
+    second, third = (visitor.http.get(f"/?page={number}").text for number in (2, 3))
+    assert 'rel="prev" href="/"' in second and 'rel="prev" href="/?page=2"' in third and 'rel="next"' not in third
+    visitor.http.get("/language/ko")
+    assert "더 오래된 파일" in visitor.http.get("/").text and "더 최근 파일" in visitor.http.get("/?page=3").text
+    answer = visitor.ask("POST", f"/uploads/{newest[6]}/enlarge", data={"network": "bicubic"})
+    assert f'id="upload-{newest[6]}"' in answer.text and answer.text.count('class="job queued"') == 1
+    assert visitor.ask("DELETE", f"/uploads/{newest[6]}").status_code == 200
+    assert pages_of(visitor) == [newest[:3], newest[3:6]]
+
+
+def test_programs_get_pages_and_wrong_ones_are_refused(visitor, monkeypatch):
+    monkeypatch.setattr(service, "PAGE", 3)
+    newest = [visitor.have(f"{number}.png") for number in range(5)][::-1]
+    start(visitor, newest[4])
+    first, second, third = (visitor.http.get("/api/files", params={"page": number}) for number in (1, 2, 3))
+    assert [found["id"] for found in first.json()] == newest[:3] and first.json() == visitor.files()
+    assert first.headers["link"] == '</api/files?page=2>; rel="next"' and "link" not in second.headers
+    assert [(found["id"], len(found["jobs"])) for found in second.json()] == [(newest[3], 0), (newest[4], 1)]
+    assert third.json() == []
+    for wrong in ("0", "-1", "x", "", "1.5", "1e9", "9" * 30):
+        for place in ("/", "/api/files", "/events"):
+            answer = visitor.http.get(place, params={"page": wrong})
+            assert (answer.status_code, answer.json()["error"]) == (422, "wrong option"), (place, wrong)
+    told = visitor.http.get("/openapi.json").json()["paths"]["/api/files"]["get"]["parameters"]
+    assert [(one["name"], one["schema"]["minimum"]) for one in told] == [("page", 1)]
+
+
+def test_a_list_asks_for_its_page_and_the_jobs_of_that_only(visitor, monkeypatch):
+    monkeypatch.setattr(service, "PAGE", 2)
+    for number in range(5):
+        start(visitor, visitor.have(f"{number}.png"))
+    asked: list[tuple[str, Any]] = []
+    event.listen(visitor.service.engine, "before_cursor_execute", lambda *said: asked.append(said[2:4]))
+    assert len(visitor.files()) == 2
+    assert len(asked) == 2
+    with visitor.service.engine.connect() as connection:
+        found = [connection.exec_driver_sql(*query).all() for query in asked[:2]]
+        plans = [
+            str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {line}", values).all()) for line, values in asked[:2]
+        ]
+    assert [len(one) for one in found] == [3, 2]  # a page and one more, to know of older ones; the jobs of the page
+    assert "newest" in plans[0] and "ix_jobs_upload" in plans[1] and "SCAN" not in str(plans)
+
+
+def test_events_are_those_of_the_page_that_is_open(visitor, monkeypatch):
+    import asyncio
+
+    monkeypatch.setattr(service, "PAGE", 2)
+    old, *newer = [visitor.have(f"{number}.png") for number in range(3)]
+
+    async def listen(page: int) -> list[str]:
+        class Open:
+            app = visitor.app
+
+            async def is_disconnected(self) -> bool:
+                return False
+
+        stream = _changes(Open(), visitor.service, owner_of(visitor), "en", page)  # type: ignore[arg-type]
+        heard = [await anext(stream), await anext(stream)]
+        for identity in (old, newer[0]) if page == 1 else (newer[0], old):
+            start(visitor, identity)
+        heard.append(await anext(stream))
+        await stream.aclose()  # type: ignore[attr-defined]
+        return heard[1:]
+
+    for page, mine, others in ((1, newer, [old]), (2, [old], newer)):
+        everything, change = asyncio.run(listen(page))
+        assert all(f'id="upload-{one}"' in everything for one in mine) and 'id="pages"' in everything
+        assert f'id="upload-{mine[0]}"' in change and 'hx-swap-oob="outerMorph"' in change
+        assert not any(f'id="upload-{one}"' in everything + change for one in others)
+
+
 def test_answers_carry_strict_headers(visitor):
     for path in ("/", "/healthz", "/nowhere", "/static/page.js", f"/uploads/{visitor.have()}/content"):
         headers = visitor.http.get(path).headers
@@ -602,6 +694,81 @@ def test_a_pair_goes_before_its_upload_and_its_consent(visitor, monkeypatch, act
 
 def end(*paths: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory) -> bytes:
+    """Two takes, of other scenes, in half a second."""
+    folder = tmp_path_factory.mktemp("films")
+    made = make_film(
+        folder / "film.mp4", 12, (74, 98), sound=False, picture=lambda number, *size: drawn.texture(number // 6, *size)
+    )
+    return made.read_bytes()
+
+
+def give(visitor: Visitor, content: bytes, name: str = "film.mp4") -> str:
+    """A film that was looked at, with consent."""
+    identity = visitor.have(name, media="film", kind="MP4")
+    visitor.service.storage.content(identity).write_bytes(content)
+    change(visitor, Upload, identity, consent=True)
+    return identity
+
+
+def pairs_in(folder: Path) -> list[str]:
+    """Names of the pairs, without ending, whole or half."""
+    return sorted({path.stem for side in ("lr", "hr") for path in (folder / "train" / side).iterdir()})
+
+
+def test_a_film_given_becomes_pairs_that_know_their_upload_and_their_second(visitor, film, tmp_path):
+    given, other = give(visitor, film), give(visitor, film, "copy.mp4")
+    change(visitor, Upload, other, consent=False)
+    harvest(Settings(data=tmp_path / "data"))
+    folder = tmp_path / "data/harvest"
+    names = [pair.name for pair in find_pairs(folder, 4)]  # as train finds them
+    assert len(names) == 2 and all(re.fullmatch(given + r"_\d{9}\.png", name) for name in names)
+    record = json.loads((folder / "origins.json").read_text())
+    assert sorted(record) == pairs_in(folder) == [name.removesuffix(".png") for name in names]
+    for (name, said), scene in zip(sorted(record.items()), (0, 1), strict=True):
+        assert said["upload"] == given and said["name"] == "film.mp4" and said["size"] == [96, 72]
+        assert int(said["second"] / 0.24) == scene and name == f"{given}_{round(said['second'] * 1000):09d}"
+        high = read_rgb(folder / f"train/hr/{name}.png").astype(int)
+        assert np.abs(high - drawn.texture(scene, 74, 98)[:72, :96]).mean() < 12
+    assert visitor.ask("POST", f"/uploads/{given}/consent/withdraw").status_code == 200
+    assert pairs_in(folder) == [] and json.loads((folder / "origins.json").read_text()) == {}
+
+
+def test_what_a_killed_harvest_leaves_is_forgotten_or_made_good(visitor, film, tmp_path):
+    """Killed when the pairs are written and their record is not."""
+    folder = tmp_path / "data/harvest"
+    kill = "harvest._note = lambda *said: os.kill(os.getpid(), 9)"
+    script = f"import os, sys; from competition.web import harvest, settings; {kill}"
+    given = give(visitor, film)
+    line = [sys.executable, "-c", f"{script}; harvest.harvest(settings.Settings(data=sys.argv[1]))", tmp_path / "data"]
+    assert subprocess.run(line, timeout=120).returncode == -9
+    first, second = pairs_in(folder)
+    assert first.startswith(given) and second.startswith(given) and not (folder / "origins.json").exists()
+    (folder / f"train/hr/{first}.png").unlink()  # half a pair
+    (folder / f"train/lr/{'0' * 32}_000000000.png").write_bytes(b"of an upload that is no more")
+    harvest(Settings(data=tmp_path / "data"))
+    assert [pair.name for pair in find_pairs(folder, 4)] == [f"{first}.png", f"{second}.png"]
+    assert sorted(json.loads((folder / "origins.json").read_text())) == pairs_in(folder) == [first, second]
+    (folder / "origins.json").unlink()  # as if killed again
+    visitor.ask("DELETE", f"/uploads/{given}")
+    assert pairs_in(folder) == []
+
+
+def test_a_film_deleted_while_it_is_harvested_leaves_no_pair(visitor, film, tmp_path, monkeypatch):
+    given = give(visitor, film)
+
+    def delete_then_note(*said: Any) -> None:
+        visitor.ask("DELETE", f"/uploads/{given}")
+        monkeypatch.undo()
+        harvesting._note(*said)
+
+    monkeypatch.setattr(harvesting, "_note", delete_then_note)
+    harvest(Settings(data=tmp_path / "data"))
+    assert pairs_in(tmp_path / "data/harvest") == []
+    assert json.loads((tmp_path / "data/harvest/origins.json").read_text()) == {}
 
 
 # ---- hands ----------------------------------------------------------------------------------------------------------

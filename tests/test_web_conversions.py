@@ -19,10 +19,11 @@ import web_client
 from PIL import Image
 from web_client import Visitor
 
-from competition.files import locked
 from competition.images import encode_png
+from competition.locks import locked
 from competition.video.enlarge import work_folder
 from competition.web import choices, conversions
+from competition.web.reasons import explain
 
 _CODECS = {
     "clip.gif": ("gif", "rgb8"),
@@ -99,12 +100,30 @@ def test_a_preview_shows_the_middle_and_an_estimate_says_how_long(visitor):
     assert (told["width"], told["height"]) == (1200, 800) and told["seconds"] > 0 and told["bytes"] > 0
 
 
+def test_a_file_is_as_large_as_the_disk_takes(tmp_path):
+    film = tmp_path / "clip.mp4"
+    make_clip(film)
+    os.truncate(film, 65 * 2**30)  # sparse
+    assert conversions.look([(film, film.name)], tmp_path, {"pixels": 2**25})["frames"] == _FRAMES
+
+
 @pytest.mark.slow
 def test_pictures_become_the_frames_of_a_film(visitor):
     identities = [visitor.send(f"{number}.png", encode_png(drawn.texture(number, 24, 32))) for number in range(3)]
     visitor.work()
     made = have_done(visitor, identities[0], "merge", others=identities[1:], rate="5")
     assert frames_of(made["result.mp4"]) == [(32, 24)] * 3
+
+
+def test_a_picture_that_does_not_fit_among_the_frames_is_named(visitor):
+    names = ("영상" * 90 + ".png", "wide.png")
+    sent = [visitor.send(name, encode_png(drawn.texture(1, 24, 32 + 8 * place))) for place, name in enumerate(names)]
+    visitor.work()
+    assert visitor.ask("POST", f"/uploads/{sent[0]}/merge", data={"others": sent[1:]}).status_code == 202
+    visitor.work()
+    [reason] = [job["reason"] for found in visitor.files() for job in found["jobs"]]
+    assert reason == f"wide.png: is 40x24, {names[0]} is 32x24. Make all of one size"
+    assert "wide.png: 크기가 40x24인데" in explain("ko", reason)
 
 
 @pytest.mark.slow

@@ -185,6 +185,8 @@ def _words_of(side: Signature) -> npt.NDArray[np.uint64]:
 
 def _overlap(first: Signature, second: Signature) -> float:
     """SAME_SCENE and more when landmarks agree up to a shift, a small turn and a small change of size; else 0."""
+    if not (len(first.points) and len(second.points)):  # the matcher takes no empty sides
+        return 0.0
     matches = cv2.BFMatcher(cv2.NORM_HAMMING, crossCheck=True).match(first.descriptors, second.descriptors)
     near = [(match.queryIdx, match.trainIdx) for match in matches if match.distance <= BITS]
     if len(near) < PLACES:

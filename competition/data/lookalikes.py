@@ -10,7 +10,8 @@ from safetensors.numpy import save
 
 from competition.data.likeness import Matrix, likeness_matrix, unpack
 from competition.data.preparation import Prepared
-from competition.files import locked, write_atomic
+from competition.files import write_atomic
+from competition.locks import locked
 from competition.progress import console
 
 

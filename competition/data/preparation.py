@@ -17,7 +17,8 @@ from competition.data.pairs import Pair
 from competition.data.sources import Files, Source, low_size, read_pair
 from competition.data.store import TILE, Entry, Stored, encode, intact, lookup, path_of, read_fact, stamp
 from competition.errors import BadInput
-from competition.files import locked, require_space, write_atomic
+from competition.files import require_space, write_atomic
+from competition.locks import locked
 from competition.progress import console, progress
 
 StoreKind = Literal["disk", "memory", "none"]

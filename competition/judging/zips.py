@@ -63,7 +63,7 @@ def _unpack(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, size: S
     try:
         with archive.open(info) as file:
             content = file.read(most + 1)  # counted while it unpacks, whatever the zip says
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, ValueError, NotImplementedError) as error:
         cause = f"cannot be unpacked ({error})"
         raise BadInput(Fault("damaged entry", printable(path), cause, "Zip the pictures again")) from error
     if len(content) > most:

@@ -1,5 +1,7 @@
 """Opening films: by the demuxer that the first bytes name, with no way to any other file, within limits."""
 
+import math
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
@@ -13,6 +15,7 @@ from competition.media.limits import OWN, Limits
 
 # A playlist under a video's name, or inside one, would make FFmpeg open whatever it lists. The file itself is handed
 # over open, so that no protocol is needed at all; external tracks are asked for, to hear of them and refuse.
+UNKNOWN = "unknown"
 _CLOSED = {"protocol_whitelist": "none"}
 _OF_DEMUXER = {"mov": {"enable_drefs": "1"}}
 
@@ -27,6 +30,8 @@ class Film:
         if not moving:
             raise BadInput(f"{subject}: holds no moving pictures. Give a video")
         self.stream = moving[0]
+        if codec_of(self.stream) == UNKNOWN:
+            raise BadInput(f"{subject}: its pictures are packed by a codec that is not known. Convert it to MP4")
         self._require_modest()
         self.stream.thread_type = "AUTO"
 
@@ -35,6 +40,11 @@ class Film:
         """The usual time from one frame to the next, in the stream's time base, at least 1."""
         rate = self.stream.average_rate or self.stream.guessed_rate or 25
         return max(1, round(1 / Fraction(rate * self.stream.time_base)))
+
+    @property
+    def sounds(self) -> list[Any]:
+        """The streams of sound that can be decoded."""
+        return [stream for stream in self.container.streams.audio if codec_of(stream) != UNKNOWN]
 
     @property
     def seconds(self) -> float:
@@ -143,6 +153,11 @@ def library() -> Any:
     return av
 
 
+def codec_of(stream: Any) -> str:
+    """What a stream is packed by, "unknown" where there is no decoder for it."""
+    return stream.codec_context.name if stream.codec_context else UNKNOWN
+
+
 def seconds_of(frame: Any) -> Fraction:
     """When a frame is shown."""
     return Fraction(frame.pts * frame.time_base)
@@ -151,6 +166,25 @@ def seconds_of(frame: Any) -> Fraction:
 def stamp_of(part: Any) -> int:
     """When a packet is shown; of old containers it is only known when it is decoded."""
     return int(part.dts if part.pts is None else part.pts)
+
+
+def side_data(frame: Any, kind: str) -> bytes:
+    """What a frame carries of a kind, by FFmpeg's name without AV_FRAME_DATA_; empty where that is nothing."""
+    try:
+        return bytes(frame.side_data[kind])
+    except (KeyError, ValueError):  # ValueError: it carries something else as well that PyAV has no name for
+        return b""
+
+
+def orientation(frame: Any) -> tuple[int, bool]:
+    """How a frame becomes upright: so many quarter turns to the left, and whether it is mirrored sideways then."""
+    content = side_data(frame, "DISPLAYMATRIX")
+    if len(content) < 36:
+        return round(frame.rotation / 90) % 4, False
+    # Pixel (x, y) is shown at (a x + c y, b x + d y), y downwards.
+    a, b, _, c, d, *_ = struct.unpack_from("9i", content)
+    mirrored = a * d - b * c < 0
+    return round(-math.atan2(b, -a if mirrored else a) / (math.pi / 2)) % 4, mirrored
 
 
 def _cover() -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from competition.errors import BadInput
-from competition.media.films import Film, opened
+from competition.media.films import Film, codec_of, opened
 from competition.media.kinds import FILMS, GIF, PICTURES, Kind, identify
 from competition.media.limits import OWN, Limits
 from competition.media.pictures import header
@@ -69,14 +69,14 @@ def _of_film(film: Film, kind: Kind, size: int) -> Probe:
         film.seconds,
         stream.frames or max(1, round(film.seconds * rate)),
         rate,
-        stream.codec_context.name,
+        codec_of(stream),
         first.format.name,
         max(component.bits for component in first.format.components),
         round(first.rotation),
-        tuple(one.codec_context.name for one in streams.audio),
-        tuple(one.codec_context.name for one in streams.subtitles),
+        tuple(map(codec_of, film.sounds)),
+        tuple(map(codec_of, streams.subtitles)),
         len(film.container.chapters()),
-        _playable(kind, stream.codec_context.name, first.format.name, [s.codec_context.name for s in streams.audio]),
+        _playable(kind, codec_of(stream), first.format.name, list(map(codec_of, streams.audio))),
     )
 
 

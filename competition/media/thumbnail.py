@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from competition.errors import BadInput
 from competition.files import write_atomic
-from competition.media.films import Film, opened
+from competition.media.films import Film, opened, orientation
 from competition.media.kinds import FILMS, PICTURES, Kind, identify
 from competition.media.limits import OWN, Limits
 from competition.media.pictures import read_first, thumbnail_of
@@ -36,6 +36,7 @@ def _frame(film: Film) -> Image.Image:
     if film.seconds > 10:
         film.seek((film.stream.start_time or 0) + round(film.seconds / 10 / film.stream.time_base))
     for frame in film.frames():
-        image: Image.Image = frame.to_image()
-        return image.rotate(frame.rotation, expand=True)
+        turns, mirrored = orientation(frame)
+        image: Image.Image = frame.to_image().rotate(90 * turns, expand=True)
+        return ImageOps.mirror(image) if mirrored else image
     raise BadInput(f"{film.subject}: none of its frames can be decoded. Convert it, or fetch it again")

@@ -3,6 +3,7 @@
 import heapq
 import io
 from collections.abc import Iterator
+from fractions import Fraction
 from itertools import chain, count, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,6 +112,8 @@ def _as_they_are(container: Any, film: Film, chunks: list[Chunk], shift: int) ->
     with library().open(str(chunks[0].path), format="nut") as model:
         stream = container.add_stream_from_template(model.streams.video[0])
     stream.time_base = film.stream.time_base
+    # Without it Matroska tells no rate, and readers take the H.264's: a frame each tick of the clock.
+    stream.codec_context.framerate = 1 / (film.step * Fraction(film.stream.time_base))
     stream.metadata.update(titles(film.stream.metadata))
 
     def packets() -> Packets:

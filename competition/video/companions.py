@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
-from competition.media.films import Film, library, stamp_of, translated
+from competition.media.films import UNKNOWN, Film, codec_of, library, stamp_of, translated
 from competition.video.clock import Clock
 from competition.video.targets import Target
 
@@ -109,12 +109,13 @@ def companions(
     for stream in film.container.streams:
         if stream.index == film.stream.index:
             continue
-        codec = stream.codec_context.name if stream.codec_context else "unknown"
+        codec = codec_of(stream)
+        canonical = None if codec == UNKNOWN else stream.codec_context.codec.canonical_name
         if stream.type == "attachment" and target.muxer == "matroska":
             container.add_attachment(stream.metadata.get("filename", "file"), stream.mimetype or "", stream.data)
-        elif stream.type in ("audio", "subtitle") and stream.codec_context.codec.canonical_name in taken:
+        elif stream.type in ("audio", "subtitle") and canonical in taken:
             found[stream.index] = Copied(stream, container)
-        elif stream.type == "audio" and target.sound and codec != "unknown":
+        elif stream.type == "audio" and target.sound and codec != UNKNOWN:
             found[stream.index] = Encoded(stream, container, target.sound)
             notes.append(f"sound {codec} encoded anew, {target.muxer} does not take it")
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from competition.video.pixels import Painter, Palettes, resized
 from competition.video.shots import Shot
-from competition.video.targets import Target, pixel_format, stored_look
+from competition.video.targets import Target, options_of, pixel_format, stored_look
 
 _TICK = Fraction(1, 100)  # of the times in a GIF
 
@@ -31,7 +31,7 @@ class Encoder:
         first = self._stored(first)
         height, width = first.picture.shape[:2]
         look = stored_look(target, first.look, height)
-        self.stream = container.add_stream(target.codec, options=dict(target.options))
+        self.stream = container.add_stream(target.codec, options=options_of(target, look))
         context = self.stream.codec_context
         context.width, context.height = width, height
         context.pix_fmt = pixel_format(target, look, width, height)
@@ -99,6 +99,7 @@ def encode(container: Any, target: Target, shots: Iterator[Shot]) -> Iterator[An
     """The packets of a stream of shots, at least one, that is added to a container at once."""
     first = next(shots)
     encoder = _PaintedGif(container, first) if target.muxer == "gif" else Encoder(container, target, first)
+    encoder.stream.codec_context.framerate = 1 / (max(1, first.duration) * first.look.time_base)
 
     def packets() -> Iterator[Any]:
         for shot in chain([first], shots):

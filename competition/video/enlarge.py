@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 from competition.ensemble import SelfEnsemble
 from competition.errors import BadInput, UsageError
-from competition.files import locked, remove_folder, sha256
+from competition.files import remove_folder, sha256
+from competition.locks import locked
 from competition.media.films import opened
 from competition.media.limits import OWN, Limits
 from competition.media.sandbox import Report, silent
 from competition.upscaler import Enlarger
 from competition.video.chunks import Chunk, join_chunks, place_of, read_chunks, write_chunks
 from competition.video.overlap import ahead
-from competition.video.shots import Part, Shot, shots
+from competition.video.shots import Part, Shot, light_of_film, shots
 from competition.video.targets import lasting, target_of
 
 CHUNK = 64
@@ -52,10 +53,11 @@ def enlarge_film(
 ) -> Enlarged:
     """Enlarge every frame of a film; OUTPUT's ending chooses the container: .mp4 .mov .mkv .webm .wmv .gif.
 
-    Frame times, pixel aspect, colour (range, matrix, primaries, transfer; 10 bits stay 10 bits), sound, subtitles,
-    chapters and titles are kept; frames are turned upright. Finished chunks of `chunk` frames lie in the folder
-    `.work_OUTPUT` beside OUTPUT until it is whole, so that the same call after a kill goes on at the last of them: with
-    the same settings and file, else it begins anew. `report` hears (frames done, frames in all).
+    Frame times, pixel aspect, colour (range, matrix, primaries, transfer; 10 bits stay 10 bits), HDR10 metadata where
+    H.264 is written, sound, subtitles, chapters and titles are kept; frames are turned and mirrored upright. Finished
+    chunks of `chunk` frames lie in the folder `.work_OUTPUT` beside OUTPUT until it is whole, so that the same call
+    after a kill goes on at the last of them: with the same settings and file, else it begins anew. `report` hears
+    (frames done, frames in all).
 
     `start` and `seconds` choose a part of the film, without sound; a preview is `seconds=1`.
 
@@ -69,6 +71,7 @@ def enlarge_film(
         raise UsageError(f"{output}: is the film itself. Choose another name")
     with opened(path, limits, name=name) as film:
         expected = part.frames(film)
+    lost = light_of_film(path, limits, name).lost(target.codec, target.muxer)
     enlarger = Enlarger(source, scale, self_ensemble, tile)
     folder = work_folder(output)
     with locked(folder):
@@ -84,7 +87,7 @@ def enlarge_film(
             notes = join_chunks(film, chunks, output, target, part)
             length = (chunks[-1].last + chunks[-1].duration - chunks[0].first) * film.stream.time_base
         remove_folder(folder)
-    return Enlarged(_frames(chunks), float(length), time.monotonic() - begun, kept, notes)
+    return Enlarged(_frames(chunks), float(length), time.monotonic() - begun, kept, (*notes, *lost))
 
 
 def forget(output: Path) -> None:

@@ -5,7 +5,7 @@ import io
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from itertools import pairwise
@@ -47,7 +47,7 @@ def pictured(path: Path, limits: Limits) -> Iterator[Pictured]:
         named = _ordered(subject, list(entries), limits)
         yield Pictured(
             len(named),
-            lambda: _alike(subject, ((name, _read(entries[name], limits, name)) for name in named)),
+            lambda: _alike((f"{subject}/{printable(name)}", _read(entries[name], limits, name)) for name in named),
             _times(subject, times.read_bytes(), named) if times else None,
         )
         return
@@ -59,6 +59,14 @@ def pictured(path: Path, limits: Limits) -> Iterator[Pictured]:
             # Of other methods zipfile unpacks all at once, whatever it is asked for: a megabyte may hold gigabytes.
             raise BadInput(f"{subject}: is packed in a way that not every program unpacks. Zip it the usual way")
         yield _of_arrays(archive, subject, limits) if path.suffix == ".npz" else _of_zip(archive, subject, limits)
+
+
+def pictures_of(files: Sequence[tuple[Path, str]], limits: Limits) -> Pictured:
+    """The pictures of some files, in this order, each with what its user calls it; raises like `pictured`."""
+    limits.require("pictures", "frames", len(files))
+    return Pictured(
+        len(files), lambda: _alike((printable(name), _read(path, limits, name)) for path, name in files), None
+    )
 
 
 @contextmanager
@@ -92,10 +100,10 @@ def _of_zip(archive: zipfile.ZipFile, subject: str, limits: Limits) -> Pictured:
             for name in named:
                 place = Path(folder) / f"picture{Path(name).suffix}"
                 place.write_bytes(content(members[name]))
-                yield name, _read(place, limits, name)
+                yield f"{subject}/{printable(name)}", _read(place, limits, name)
 
     told = _times(subject, content(times), named) if times else None
-    return Pictured(len(named), lambda: _alike(subject, pictures()), told)
+    return Pictured(len(named), lambda: _alike(pictures()), told)
 
 
 def _of_arrays(archive: zipfile.ZipFile, subject: str, limits: Limits) -> Pictured:
@@ -164,14 +172,14 @@ def _read(path: Path, limits: Limits, name: str) -> Samples:
     return on_white(read_picture(path, limits, name))
 
 
-def _alike(subject: str, pictures: Iterator[tuple[str, Samples]]) -> Iterator[Samples]:
+def _alike(pictures: Iterator[tuple[str, Samples]]) -> Iterator[Samples]:
+    """Pictures of one size; raises BadInput that names the first of another one."""
     first: tuple[str, tuple[int, ...]] | None = None
     for name, picture in pictures:
         first = first or (name, picture.shape)
         if picture.shape != first[1]:
             sizes = [f"{shape[1]}x{shape[0]}" for shape in (picture.shape, first[1])]
-            cause = f"is {sizes[0]}, {printable(first[0])} is {sizes[1]}"
-            raise BadInput(f"{subject}/{printable(name)}: {cause}. Make all of one size")
+            raise BadInput(f"{name}: is {sizes[0]}, {Path(first[0]).name} is {sizes[1]}. Make all of one size")
         yield picture
 
 

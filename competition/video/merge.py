@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from itertools import chain
@@ -18,7 +18,7 @@ from competition.media.probe import Probe, probe
 from competition.media.sandbox import Report, silent
 from competition.video.companions import time_of
 from competition.video.encoding import encode
-from competition.video.frames import Pictured, pictured
+from competition.video.frames import Pictured, pictured, pictures_of
 from competition.video.overlap import ahead
 from competition.video.pixels import plain_look
 from competition.video.shots import Part, Shot, Tally, shots
@@ -53,10 +53,22 @@ def merge_frames(
     Raises BadInput for pictures of another size than the first (by name), archives that hold other things, and whatever
     is beyond the limits; UsageError for the options, OSError for the disk.
     """
+    with pictured(path, limits) as found:
+        return _film_of(found, output, rate, limits, report)
+
+
+def merge_pictures(
+    files: Sequence[tuple[Path, str]], output: Path, rate: Fraction, limits: Limits = OWN, report: Report = silent
+) -> Merged:
+    """The same of some files, in this order, each with what its user calls it."""
+    return _film_of(pictures_of(files, limits), output, rate, limits, report)
+
+
+def _film_of(found: Pictured, output: Path, rate: Fraction | None, limits: Limits, report: Report) -> Merged:
     target = target_of(output)
     if rate is not None and not 0 < rate <= limits.rate:
         raise UsageError(f"--rate: {rate} is no number of frames a second. Give one up to {limits.rate:g}")
-    with pictured(path, limits) as found, closing(ahead(_as_shots(found, rate))) as coming:
+    with closing(ahead(_as_shots(found, rate))) as coming:
         first, tally = next(coming), Tally()
         told = tally(chain([first], coming), lambda tally: report(tally.frames, found.number))
         with written(output, target.muxer, target.muxing(first.duration * _BASE)) as container:

@@ -34,6 +34,13 @@ class Frame(NamedTuple):
     picture: Bytes
 
 
+class Images(NamedTuple):
+    """The pictures of a pair, uint8 RGB: `low` is (h, w, 3), `high` is (scale * h, scale * w, 3)."""
+
+    low: Bytes
+    high: Bytes
+
+
 def make_contest(clips: Sequence[Path], output: Path, every: Fraction, split: Split, scale: int) -> None:
     """Write the pairs of all clips into a new folder, all of it or nothing; `every` is in seconds.
 
@@ -70,9 +77,9 @@ def _write_pairs(clip: Path, folder: Path, every: Fraction, split: Split, scale:
             sides.append((name, side))
             bar.update(task, completed=float(frame.seconds))
             if side != "gap":
-                high = _cut(frame.picture, scale)
-                write_png(folder / "hr" / name, high)
-                write_png(folder / "lr" / name, degrade(high, Degradation(), np.random.default_rng(0), scale))
+                pair = pair_of(frame.picture, scale)
+                write_png(folder / "hr" / name, pair.high)
+                write_png(folder / "lr" / name, pair.low)
     found = [side for _, side in sides]
     if lacking := [side for side in ("training", "validation") if side not in found]:
         told = f"its {float(length):.1f} s leave no {lacking[0]} picture"
@@ -80,10 +87,11 @@ def _write_pairs(clip: Path, folder: Path, every: Fraction, split: Split, scale:
     return sides
 
 
-def _cut(picture: Bytes, scale: int) -> Bytes:
-    """Without the last lines and columns that are no multiple of the scale."""
+def pair_of(picture: Bytes, scale: int) -> Images:
+    """A picture without the last lines and columns that are no multiple of the scale, and MATLAB's bicubic of it."""
     height, width = (length - length % scale for length in picture.shape[:2])
-    return np.ascontiguousarray(picture[:height, :width])
+    high = np.ascontiguousarray(picture[:height, :width])
+    return Images(degrade(high, Degradation(), np.random.default_rng(0), scale), high)
 
 
 def read_frames(clip: Path, every: Fraction) -> Iterator[Frame]:

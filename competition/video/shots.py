@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from competition.images import Samples
 from competition.media.films import Film, opened
 from competition.media.limits import Limits
+from competition.video.light import Light, light_of
 from competition.video.pixels import Look, Reader, look_of
 
 
@@ -81,11 +82,19 @@ def shots(
 ) -> Generator[Shot, None, None]:
     """The shots of a part of a film, those after `place` only where it is given; raises BadInput for the film."""
     reader = look = None
+    light = light_of_film(path, limits, name)
     for film, frame in _frames(path, part, limits, name, place):
         if look is None or reader is None:
-            look = look_of(frame, film.stream)
+            look = look_of(frame, film.stream)._replace(light=light)
             reader = Reader(look)
         yield Shot(frame.pts, frame.duration or film.step, reader(frame), look)
+
+
+def light_of_film(path: Path, limits: Limits, name: str | None = None) -> Light:
+    """What a film says of its light: by its first frame, as later ones may not repeat it."""
+    with opened(path, limits, name=name) as film:
+        first = next(film.frames(), None)
+        return light_of(first) if first else Light()
 
 
 def _frames(

@@ -61,7 +61,7 @@ def _decoded(path: Path, name: str, limits: Limits) -> Iterator[tuple[int, Block
     resampler = library().AudioResampler("fltp", "stereo", _RATE)
     with opened(path, limits, name=name) as film, translated(film.subject):
         origin = (film.stream.start_time or 0) * film.stream.time_base
-        source = film.container.streams.audio[0]
+        source = film.sounds[0]
         for frame in Clock().timed(film.container.decode(source)):
             for part in resampler.resample(frame):
                 yield round((part.pts * part.time_base - origin) * _RATE), part.to_ndarray()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,6 +70,12 @@ def stored_look(target: Target, look: Look, height: int) -> Look:
     return look._replace(matrix=usual_matrix(height), range=LIMITED, primaries=UNKNOWN, transfer=UNKNOWN)
 
 
+def options_of(target: Target, look: Look) -> dict[str, str]:
+    """The encoder's options, with what is said of HDR where it can write that."""
+    light = look.light.parameters() if target.codec == "libx264" else ""
+    return {**target.options, **({"x264-params": light} if light else {})}
+
+
 def pixel_format(target: Target, look: Look, width: int, height: int) -> str:
     """4:2:0, which at twice the size and more still has all the colour that was there; whole where a side is odd."""
     if target.muxer == "gif":
@@ -76,7 +83,14 @@ def pixel_format(target: Target, look: Look, width: int, height: int) -> str:
     if not target.deep:
         return "yuv420p"
     sampling = "444" if width % 2 or height % 2 else "420"
-    return f"yuv{sampling}p10le" if look.bits == 16 else f"yuv{sampling}p"
+    deep = f"yuv{sampling}p10le"
+    return deep if look.bits == 16 and deep in _formats(target.codec) else f"yuv{sampling}p"
+
+
+@lru_cache
+def _formats(codec: str) -> frozenset[str]:
+    """Pixel formats that an encoder was built for: VP9's, as PyAV brings it, has 8 bits only."""
+    return frozenset(format.name for format in library().Codec(codec, "w").video_formats or ())
 
 
 @contextmanager

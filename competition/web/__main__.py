@@ -67,7 +67,7 @@ def work(settings: Settings) -> None:
 
 
 def harvest(settings: Settings) -> None:
-    """Training pairs of the pictures that their owners gave for learning."""
+    """Training pairs of the pictures and films that their owners gave for learning."""
     from competition.web.harvest import harvest
 
     harvest(settings)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import fcntl
+import math
 import mimetypes
 import os
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from competition.errors import BadInput
-from competition.files import delete, make_folder, write_atomic
+from competition.files import write_atomic
 from competition.media.limits import STRANGERS, Limits
 
 Report = Callable[[float, float], None]
@@ -97,21 +98,15 @@ def extract(sources: list[Source], folder: Path, settings: Settings, report: Rep
 
 def merge(sources: list[Source], folder: Path, settings: Settings, report: Report) -> Result:
     """Several films, or several pictures as frames, as one film."""
-    from competition.video.merge import merge_clips, merge_frames
+    from competition.video.merge import merge_clips, merge_pictures
 
     output = folder / "result.mp4"
     if settings["media"] == "film":
         paths, names = zip(*sources, strict=True)
         made = merge_clips(paths, output, limits=_limits(settings), names=names, report=report)
     else:
-        frames = folder / "work"
-        delete(frames)  # of an earlier attempt
-        make_folder(frames)
-        for number, (path, name) in enumerate(sources):
-            (frames / f"{number:06}{_ending(name)}").hardlink_to(path)
         rate = Fraction(str(settings["rate"]))
-        made = merge_frames(frames, output, rate, limits=_limits(settings), report=report)
-        delete(frames)
+        made = merge_pictures(sources, output, rate, limits=_limits(settings), report=report)
     return _result(folder, output.name, *_playable(output), frames=made.frames, seconds=made.seconds, notes=made.notes)
 
 
@@ -170,7 +165,8 @@ def _network(settings: Settings) -> dict[str, Any]:
 
 
 def _limits(settings: Settings) -> Limits:
-    return dataclasses.replace(STRANGERS, pixels=settings["pixels"])
+    """Those of strangers, but for what the operator sets; how large a file may be was asked before it came."""
+    return dataclasses.replace(STRANGERS, bytes=math.inf, pixels=settings["pixels"])
 
 
 def _before(settings: Settings) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def delete_upload(identity: str, owner: Changer, service: TheService) -> Respons
 
 @router.post("/uploads/{identity}/consent/withdraw", status_code=200)
 def withdraw(identity: str, request: Request, owner: Changer, service: TheService) -> Response:
-    """No longer let an upload be used for learning; a pair that was made of it is deleted."""
+    """No longer let an upload be used for learning; pairs that were made of it are deleted."""
     upload = service.uploads.find(owner, identity)
     service.withdraw(upload)
     return one_row(request, service, service.uploads.find(owner, identity), 200)

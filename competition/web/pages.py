@@ -4,14 +4,15 @@ import asyncio
 import mimetypes
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 
-from competition.web.rows import one_row, render, rows
+from competition.web.rows import lay_out_page, one_row, render, rows
 from competition.web.service import Owner, Service, TheService
 from competition.web.tables import DONE, READY, UPLOADING, Job, Upload
 from competition.web.uploads import Refused
@@ -21,6 +22,7 @@ router = APIRouter(tags=["pages"])
 _LOOK = 0.7  # seconds between two looks at the table for a page that is open
 _ALIVE = 15  # looks without news after which a comment shows that the line stands
 _TYPES = {"Matroska": "video/x-matroska", "WMV": "video/x-ms-wmv", "MP4": "video/mp4", "BMP": "image/bmp"}
+Number = Annotated[int, Query(ge=1, le=1_000_000, description="Which page, from 1 on: later ones have older files.")]
 _SEALED = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Cache-Control": "private, no-cache",
@@ -28,17 +30,19 @@ _SEALED = {
 
 
 @router.get("/", response_class=HTMLResponse)
-def index(request: Request, service: TheService) -> Response:
-    """The page; a new visitor gets a cookie."""
+def index(request: Request, service: TheService, page: Number = 1) -> Response:
+    """The page with the newest files, or a later one with older files; a new visitor gets a cookie."""
     response = HTMLResponse()
     owner = service.owners.recognise(request)
     if owner is None:
         owner = service.owners.welcome(response, secure=request.url.scheme == "https")
-    for upload, _ in service.listing(owner):
+    listed = service.listing(owner, page)
+    for upload in listed.uploads:
         service.settle(upload)
     language, token, days = language_of(request), service.owners.token(owner), f"{service.settings.days:g}"
-    body = rows(service, owner, language)
-    response.body = render("page.html", language, rows=body, token=token, days=days, words=words_of(language)).encode()
+    body, words = lay_out_page(service, listed, language), words_of(language)
+    said = {"rows": body, "token": token, "days": days, "words": words, "number": page}
+    response.body = render("page.html", language, **said).encode()
     response.headers["content-length"] = str(len(response.body))
     return response
 
@@ -65,18 +69,22 @@ def session(request: Request, service: TheService) -> Response:
 
 
 @router.get("/api/files")
-def files(owner: Owner, service: TheService) -> list[dict[str, object]]:
-    """The visitor's uploads with their jobs."""
+def files(owner: Owner, service: TheService, response: Response, page: Number = 1) -> list[dict[str, object]]:
+    """The visitor's uploads with their jobs, the newest first, 200 a page; the header Link tells of older ones."""
+    listed = service.listing(owner, page)
+    jobs = service.jobs_of(listed.uploads)
+    if listed.older:
+        response.headers["Link"] = f'</api/files?page={page + 1}>; rel="next"'
     return [
         {
             **{key: getattr(upload, key) for key in ("id", "name", "size", "state", "reason", "consent", "info")},
             "arrived": service.storage.arrived(upload.id),
             "jobs": [
                 {key: getattr(job, key) for key in ("id", "operation", "state", "reason", "progress", "result")}
-                for job in jobs
+                for job in jobs[upload.id]
             ],
         }
-        for upload, jobs in service.listing(owner)
+        for upload in listed.uploads
     ]
 
 
@@ -87,9 +95,9 @@ def row(identity: str, request: Request, owner: Owner, service: TheService) -> R
 
 
 @router.get("/events")
-async def events(request: Request, owner: Owner, service: TheService) -> Response:
-    """Rows as they change, as server-sent events."""
-    stream = _changes(request, service, owner, language_of(request))
+async def events(request: Request, owner: Owner, service: TheService, page: Number = 1) -> Response:
+    """Rows of a page as they change, as server-sent events."""
+    stream = _changes(request, service, owner, language_of(request), page)
     return StreamingResponse(stream, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 
 
@@ -128,8 +136,8 @@ def _file(path: Path, media_type: str | None, called: str | None = None) -> Resp
     return FileResponse(path, media_type=media_type or "application/octet-stream", filename=called, headers=_SEALED)
 
 
-async def _changes(request: Request, service: Service, owner: str, language: str) -> AsyncIterator[str]:
-    """The whole list whenever a file comes or goes, else each row that has changed; until the page is closed."""
+async def _changes(request: Request, service: Service, owner: str, language: str, page: int = 1) -> AsyncIterator[str]:
+    """The whole page whenever a file comes or goes, else each row that has changed; until the page is closed."""
     known: dict[str, object] = {"none": None}  # so that the first look sends all: a page may have missed something
     looks = 0
     yield "retry: 1000\n\n"
@@ -138,11 +146,12 @@ async def _changes(request: Request, service: Service, owner: str, language: str
         looks += 1
         state = await run_in_threadpool(_state, service, owner)
         if state.keys() != known.keys():
-            inside = await run_in_threadpool(rows, service, owner, language)
+            inside = await run_in_threadpool(rows, service, owner, language, number=page)
             yield _event(f'<ul id="files" hx-swap-oob="innerMorph">{inside}</ul>')
         else:
             for identity in [identity for identity, seen in state.items() if known[identity] != seen]:
-                yield _event(await run_in_threadpool(rows, service, owner, language, identity, True))
+                if row := await run_in_threadpool(rows, service, owner, language, identity, True, page):
+                    yield _event(row)
         if state == known and looks % _ALIVE == 0:
             yield ": still there\n\n"
         known = state

@@ -1,6 +1,7 @@
 """What a page shows of an upload and its jobs, as values that the templates lay out."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,7 @@ from starlette.responses import HTMLResponse, Response
 
 from competition.web import choices
 from competition.web.reasons import explain
-from competition.web.service import Service
+from competition.web.service import Page, Service
 from competition.web.tables import READY, RUNNING, UPLOADING, Job, Upload
 from competition.web.wording import LANGUAGES, language_of, say
 
@@ -32,26 +33,42 @@ def render(template: str, language: str, **values: Any) -> str:
 
 def one_row(request: Request, service: Service, upload: Upload, status: int) -> Response:
     """The row of one upload, as an answer."""
-    return HTMLResponse(rows(service, upload.owner, language_of(request), only=upload.id), status)
+    page = service.page_of(upload)
+    return HTMLResponse(lay_out(service, page.uploads, [upload], language_of(request)), status)
 
 
-def rows(service: Service, owner: str, language: str, only: str | None = None, out_of_band: bool = False) -> str:
-    """The rows of an owner's uploads, or one of them."""
-    listing = service.listing(owner)
-    others = [upload for upload, _ in listing if upload.state == READY]
-    networks = service.networks()
+def rows(
+    service: Service, owner: str, language: str, only: str | None = None, out_of_band: bool = False, number: int = 1
+) -> str:
+    """A page of an owner's uploads; or one row of it, nothing where that is on another page."""
+    page = service.listing(owner, number)
+    if only is None:
+        return lay_out_page(service, page, language)
+    return lay_out(service, page.uploads, [one for one in page.uploads if one.id == only], language, out_of_band)
+
+
+def lay_out_page(service: Service, page: Page, language: str) -> str:
+    """All rows of a page, and the links to those beside it."""
+    return lay_out(service, page.uploads, page.uploads, language) + render("links.html", language, page=page)
+
+
+def lay_out(
+    service: Service, uploads: Sequence[Upload], shown: Sequence[Upload], language: str, out_of_band: bool = False
+) -> str:
+    """The rows of those `shown`; `uploads` are offered for being merged with them."""
+    ready = [upload for upload in uploads if upload.state == READY]
+    networks, jobs = service.networks(), service.jobs_of(shown)
     return "".join(
         render(
             "row.html",
             language,
             upload=_upload(service, upload),
-            jobs=[_job(job) for job in jobs],
+            jobs=[_job(job) for job in jobs[upload.id]],
             networks=networks,
-            others=[other for other in others if other.id != upload.id and _same_kind(other, upload)],
+            others=[other for other in ready if other.id != upload.id and _same_kind(other, upload)],
             out_of_band=out_of_band,
         )
-        for upload, jobs in listing
-        if only in (None, upload.id)
+        for upload in shown
     )
 
 

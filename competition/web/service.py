@@ -1,9 +1,10 @@
 """The service behind the pages: its settings, tables, files, queues and visitors, and who may ask for what."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from competition.web import choices, harvest, jobs
@@ -14,6 +15,16 @@ from competition.web.settings import Settings
 from competition.web.storage import Storage, remove
 from competition.web.tables import LANES, LOOK, QUICK, Job, Upload, open_database
 from competition.web.uploads import Refused, Uploads, new_job
+
+PAGE = 200  # uploads
+
+
+class Page(NamedTuple):
+    """Some of an owner's uploads, newest first: the number of the page, from 1, and whether there is an older one."""
+
+    number: int
+    uploads: Sequence[Upload]
+    older: bool
 
 
 class Service:
@@ -59,29 +70,42 @@ class Service:
             remove(self.storage.job(job.id))
 
     def forget(self, upload: Upload) -> None:
-        """Delete an upload with all that was made of it; its pair first, which no page shows."""
+        """Delete an upload with all that was made of it; its pairs first, which no page shows."""
         harvest.forget(self.storage.harvest, upload.id)
         self.storage.forget_upload(upload.id)
+        harvest.forget(self.storage.harvest, upload.id)  # those that a harvest has just made
 
     def withdraw(self, upload: Upload) -> None:
         """Take the consent for an upload back."""
         harvest.forget(self.storage.harvest, upload.id)
         with Session(self.engine) as session, session.begin():
             session.execute(update(Upload).where(Upload.id == upload.id).values(consent=False))
+        harvest.forget(self.storage.harvest, upload.id)  # those that a harvest has just made
 
     def networks(self) -> dict[str, choices.Network]:
         return choices.networks(self.settings.networks.resolve())
 
-    def listing(self, owner: str, most: int = 200) -> list[tuple[Upload, list[Job]]]:
-        """An owner's newest uploads, each with its jobs, oldest first."""
+    def listing(self, owner: str, number: int = 1) -> Page:
+        """A page of an owner's uploads; the first has the newest, one beyond the last has none."""
+        newest = select(Upload).where(Upload.owner == owner).order_by(Upload.created.desc(), Upload.id)
         with Session(self.engine) as session:
-            mine = select(Upload).where(Upload.owner == owner).order_by(Upload.created.desc()).limit(most)
-            uploads = session.scalars(mine).all()
-            made = select(Job).where(Job.owner == owner, Job.operation != LOOK).order_by(Job.created)
-            jobs_of: dict[str, list[Job]] = {}
+            found = session.scalars(newest.offset((number - 1) * PAGE).limit(PAGE + 1)).all()
+        return Page(number, found[:PAGE], len(found) > PAGE)
+
+    def page_of(self, upload: Upload) -> Page:
+        """The page that an upload is on."""
+        newer = select(func.count()).where(Upload.owner == upload.owner, Upload.created > upload.created)
+        with Session(self.engine) as session:
+            return self.listing(upload.owner, (session.scalar(newer) or 0) // PAGE + 1)
+
+    def jobs_of(self, uploads: Sequence[Upload]) -> dict[str, list[Job]]:
+        """Jobs of uploads by the upload's id, oldest first, without looks."""
+        found: dict[str, list[Job]] = {upload.id: [] for upload in uploads}
+        made = select(Job).where(Job.upload.in_(found), Job.operation != LOOK).order_by(Job.created)
+        with Session(self.engine) as session:
             for job in session.scalars(made):
-                jobs_of.setdefault(job.upload, []).append(job)
-        return [(upload, jobs_of.get(upload.id, [])) for upload in uploads]
+                found[job.upload].append(job)
+        return found
 
 
 def the_service(request: Request) -> Service:

@@ -30,7 +30,7 @@ class Upload(Table):
 
     __tablename__ = "uploads"
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
-    owner: Mapped[str] = mapped_column(index=True)
+    owner: Mapped[str]
     name: Mapped[str]
     """As the visitor calls it; never a path of ours."""
     size: Mapped[int]
@@ -43,6 +43,7 @@ class Upload(Table):
     """What looking at it has found: kind, width, height, seconds, frames …"""
     created: Mapped[float] = mapped_column(default=time.time)
     changed: Mapped[float] = mapped_column(default=time.time, onupdate=time.time)
+    __table_args__ = (Index("newest", "owner", "created"),)
 
 
 class Job(Table):

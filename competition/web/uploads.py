@@ -89,6 +89,7 @@ class Uploads:
             if session.execute(whole).rowcount == 0:  # type: ignore[attr-defined]
                 return False
             session.add(Job(owner=upload.owner, upload=upload.id, operation=LOOK, lane=QUICK))
+        upload.state = LOOKING
         return True
 
     def touch(self, upload: Upload) -> None:

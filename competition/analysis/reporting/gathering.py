@@ -84,10 +84,10 @@ def _analyse(
 def _recorded_data(run: Path) -> Path | None:
     """The contest folder that `infer` noted beside the run's predictions, if it is still there."""
     for way in ("self_ensemble", "model"):
-        for side, levels in (("validation", 1), ("test", 1)):
+        for side in ("validation", "test"):
             recorded = read_record(run / "predictions" / way / side).get("input")
             if isinstance(recorded, str) and Path(recorded).is_dir():
-                return Path(recorded).parents[levels]
+                return Path(recorded).parents[1]
     return None
 
 
