@@ -244,6 +244,7 @@ def test_uploads_expire(tmp_path):
     change(visitor, Upload, given_for_good, changed=0.0, consent=True)
     assert visitor.service.storage.expire() == 0
     change(visitor, Upload, identity_of(unfinished), changed=time.time() - 3700)
+    os.utime(visitor.service.storage.content(identity_of(unfinished)), (0, 0))
     change(visitor, Upload, old, changed=time.time() - 2 * 86400 - 100)
     os.utime(visitor.service.storage.content(identity_of(unfinished)), (0, time.time() - 3700))
     assert visitor.service.storage.expire() == 2
@@ -716,6 +717,24 @@ def test_pictures_become_pairs_only_with_consent_and_are_forgotten_with_it(visit
     assert json.loads((folder / "origins.json").read_text()) == {}
     assert not list((folder / "train/hr").iterdir())
     assert [found["consent"] for found in visitor.files()] == [False, False]
+
+
+@pytest.mark.parametrize("act", ["forget", "withdraw"])
+def test_a_pair_goes_before_its_upload_and_its_consent(visitor, monkeypatch, act):
+    """So that a page that is killed between the two leaves no pair of which nobody is told any more."""
+    identity = visitor.have()
+    change(visitor, Upload, identity, consent=True)
+    pair = visitor.service.storage.harvest / "train" / "hr" / f"{identity}.png"
+    pair.parent.mkdir(parents=True)
+    pair.write_bytes(b"high")
+    monkeypatch.setattr("competition.web.harvest.remove", end)
+    with pytest.raises(KeyboardInterrupt):
+        getattr(visitor.service, act)(visitor.service.uploads.find(owner_of(visitor), identity))
+    assert pair.exists() and visitor.files()[0]["consent"]
+
+
+def end(*paths: object) -> None:
+    raise KeyboardInterrupt
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ class Network(NamedTuple):
 
 
 def networks(root: Path) -> dict[str, Network]:
-    """Those of ROOT/pretrained and ROOT/runs by name: what is shipped first, then runs, the newest first, then the plain enlargers."""
+    """Those of ROOT/pretrained and ROOT/runs by name: shipped ones, runs from the newest on, plain enlargers."""
     runs = sorted(root.glob("runs/*/best.safetensors"), key=lambda path: -path.stat().st_mtime)
     files = {path.stem: path for path in sorted(root.glob("pretrained/*.safetensors"))}
     files |= {path.parent.name: path for path in runs}

@@ -74,15 +74,17 @@ class Service:
             remove(self.storage.job(job.id))
 
     def forget(self, upload: Upload) -> None:
-        """Delete an upload with all that was made of it."""
-        self.storage.forget_upload(upload.id)
+        """Delete an upload with all that was made of it; its pairs first, which no page shows."""
         harvest.forget(self.storage.harvest, upload.id)
+        self.storage.forget_upload(upload.id)
+        harvest.forget(self.storage.harvest, upload.id)  # those that a harvest has just made
 
     def withdraw(self, upload: Upload) -> None:
         """Take the consent for an upload back."""
+        harvest.forget(self.storage.harvest, upload.id)
         with Session(self.engine) as session, session.begin():
             session.execute(update(Upload).where(Upload.id == upload.id).values(consent=False))
-        harvest.forget(self.storage.harvest, upload.id)
+        harvest.forget(self.storage.harvest, upload.id)  # those that a harvest has just made
 
     def networks(self) -> dict[str, choices.Network]:
         return choices.networks(self.settings.networks.resolve())

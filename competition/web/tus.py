@@ -108,7 +108,7 @@ async def _receive_checked(request: Request, file: IO[bytes], room: int, digest:
 
     Until then the bytes lie beside it in a file without a name, which is gone with this process, however that ends.
     """
-    with tempfile.TemporaryFile(dir=Path(file.name).parent, buffering=0) as aside:
+    with tempfile.TemporaryFile(dir=Path(file.name).parent, prefix=".tmp_", buffering=0) as aside:
         count = await _receive(request, aside, room, digest)
         if digest.digest() != expected:
             raise Refused(460, "wrong checksum")
