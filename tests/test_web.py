@@ -112,6 +112,11 @@ def test_answers_go_out_at_once():
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
+def test_scripts_are_kept_by_browsers_and_asked_about_and_pages_are_not_kept(visitor):
+    kept = {path: visitor.http.get(path).headers["cache-control"] for path in ("/static/page.js", "/")}
+    assert kept == {"/static/page.js": "no-cache", "/": "no-store"}
+
+
 def test_choices_are_those_of_the_networks():
     assert set(choices.PLAIN) == set(PLAIN)
     assert set(choices.ANY_SCALE) == {config.model_fields["name"].default for config in get_args(AnyScaleConfig)}

@@ -1,7 +1,10 @@
 """The platform when things happen at once: deletions, ends, expiry and full queues amid what is going on."""
 
 import asyncio
+import json
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -12,6 +15,7 @@ import pytest
 
 pytest.importorskip("fastapi")
 
+import httpx2
 import psutil
 import web_client
 import web_jobs
@@ -45,6 +49,21 @@ def test_a_conversion_that_is_told_to_end_has_not_failed(visitor):
     Runner(visitor.service.engine, visitor.service.storage, lambda: False).run(job, web_jobs.write_chunks)
     jobs.recover(visitor.service.engine, patience=-1, attempts=5)
     assert [made["state"] for made in visitor.files()[0]["jobs"]] == ["queued"]
+
+
+def test_a_server_that_is_told_to_end_ends_the_lines_of_events(tmp_path):
+    flags = ["--port", "0", "--workers", "0", "--data", str(tmp_path / "data")]
+    line = [sys.executable, "-m", "competition.web", "serve", *flags]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr
+        told = next(line for line in server.stderr if '"serving"' in line)
+        with httpx2.Client(base_url=json.loads(told)["page"]) as http:
+            http.get("/")
+            with http.stream("GET", "/events") as events:
+                server.terminate()
+                assert "".join(events.iter_text()).startswith("retry:")
+        said = server.stderr.read()
+        assert server.wait(30) == 7 and "Traceback" not in said and "graceful" not in said
 
 
 def test_what_is_still_worked_at_or_still_arrives_does_not_expire(visitor):

@@ -39,7 +39,7 @@ def serve(settings: Settings) -> None:
     import uvicorn
 
     from competition.web.app import create_app
-    from competition.web.protocol import Protocol
+    from competition.web.protocol import Protocol, Server
 
     app = create_app(settings)
     config = uvicorn.Config(
@@ -54,9 +54,9 @@ def serve(settings: Settings) -> None:
         h11_max_incomplete_event_size=16384,
     )
     with listen(settings) as connection, _workers(settings):
-        address = f"{settings.host}:{connection.getsockname()[1]}"
-        log("serving", page=f"http://{address}/")
-        uvicorn.Server(config).run(sockets=[connection])
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        log("serving", page=f"http://{host}:{connection.getsockname()[1]}/")
+        Server(config).run(sockets=[connection])
 
 
 def work(settings: Settings) -> None:

@@ -32,6 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.closing = False
     app.state.service = service
     app.add_middleware(Guard, service=service)
     app.add_exception_handler(Refused, _refused)

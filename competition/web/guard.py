@@ -166,6 +166,8 @@ class _Noted:
         if message["type"] == "http.response.start":
             self.began = True
             headers = MutableHeaders(scope=message)
+            if self.scope["path"].startswith("/static/"):
+                headers.setdefault("Cache-Control", "no-cache")  # kept, and asked about
             for name, value in HEADERS.items():
                 headers.setdefault(name, value)
             self._note(message["status"])

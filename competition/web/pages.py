@@ -178,7 +178,7 @@ async def _changes(request: Request, service: Service, owner: str, language: str
     known: dict[str, object] = {"none": None}  # so that the first look sends all: a page may have missed something
     looks = 0
     yield "retry: 1000\n\n"
-    while not await request.is_disconnected():
+    while not request.app.state.closing and not await request.is_disconnected():
         await asyncio.sleep(_LOOK)
         looks += 1
         state = await run_in_threadpool(_state, service, owner)

@@ -1,8 +1,10 @@
-"""HTTP/1.1 with patience that ends: a connection that does not come to a request in time is closed."""
+"""HTTP/1.1 with patience that ends: connections that come to no request in time are closed, endless answers end."""
 
 import asyncio
+from types import FrameType
 from typing import Any
 
+import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _HEADERS = 15.0  # seconds from the opening of a connection, or its last answer, to the end of a request's headers
@@ -36,3 +38,11 @@ class Protocol(H11Protocol):
     def _give_up(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
+
+
+class Server(uvicorn.Server):
+    """Uvicorn's own, which tells streams of events that it ends; by itself it waits for them, then breaks them off."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.config.app.state.closing = True  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
