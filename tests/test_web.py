@@ -807,8 +807,8 @@ def test_a_film_deleted_while_it_is_harvested_leaves_no_pair(visitor, film, tmp_
     given = give(visitor, film)
 
     def delete_then_note(*said: Any) -> None:
+        monkeypatch.undo()  # first: the deletion notes, too
         visitor.ask("DELETE", f"/uploads/{given}")
-        monkeypatch.undo()
         harvesting._note(*said)
 
     monkeypatch.setattr(harvesting, "_note", delete_then_note)
