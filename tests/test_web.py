@@ -28,6 +28,7 @@ from film_files import make_film
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 from sqlalchemy import event, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
@@ -115,6 +116,21 @@ def test_answers_go_out_at_once():
 def test_scripts_are_kept_by_browsers_and_asked_about_and_pages_are_not_kept(visitor):
     kept = {path: visitor.http.get(path).headers["cache-control"] for path in ("/static/page.js", "/")}
     assert kept == {"/static/page.js": "no-cache", "/": "no-store"}
+
+
+def test_a_network_is_offered_once_it_is_there_and_as_it_was_written_last(tmp_path):
+    def scales(scale: int | None) -> dict[str, tuple[int, ...]]:
+        path = tmp_path / "runs" / "mine" / "best.safetensors"
+        if scale is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_file({"w": np.zeros(1)}, path, {"competition": json.dumps({"model": {"name": "a", "scale": scale}})})
+            os.utime(path, (scale, scale))
+        return {name: one.scales for name, one in choices.networks(tmp_path).items() if name not in PLAIN}
+
+    assert [scales(None), scales(2), scales(3)] == [{}, {"mine": (2,)}, {"mine": (3,)}]
+    (tmp_path / "runs/mine/best.safetensors").unlink()
+    (tmp_path / "runs/mine/best.safetensors").symlink_to("gone")
+    assert scales(None) == {}
 
 
 def test_choices_are_those_of_the_networks():

@@ -32,8 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.closing = False
-    app.state.service = service
+    app.state.service, app.state.closing = service, False
     app.add_middleware(Guard, service=service)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _failed)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
@@ -23,14 +24,23 @@ class Network(NamedTuple):
 
 def networks(root: Path) -> dict[str, Network]:
     """Those of ROOT/pretrained and ROOT/runs by name: shipped ones, runs from the newest on, plain enlargers."""
-    runs = sorted(root.glob("runs/*/best.safetensors"), key=lambda path: -path.stat().st_mtime)
+    runs = sorted(root.glob("runs/*/best.safetensors"), key=_written, reverse=True)
     files = {path.stem: path for path in sorted(root.glob("pretrained/*.safetensors"))}
     files |= {path.parent.name: path for path in runs}
-    found = {name: network for name, path in files.items() if (network := _read(path))}
+    found = {name: network for name, path in files.items() if (network := _read(path, _written(path)))}
     return found | {name: Network(name, _SCALES) for name in PLAIN}
 
 
-def _read(path: Path) -> Network | None:
+def _written(path: Path) -> int:
+    """When a file was written; 0 for one that was deleted meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+@lru_cache(1000)  # every row that is drawn asks; a file that is written anew is read anew
+def _read(path: Path, written: int) -> Network | None:
     """The network of a weights file that enlarges, None for every other file."""
     try:
         with safetensors.safe_open(path, "np") as file:
