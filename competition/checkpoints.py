@@ -67,7 +67,6 @@ def save(
     size = sum(map(len, files.values()))
     with named(final, size):
         make_folder(folder)
-        sync_folder(folder.parent)  # a killed process may have made the folder without waiting for the disk
         sweep(folder)
         require_space(folder, 2 * size)
         if not (_is_good(final) and (final / MANIFEST).read_bytes() == files[MANIFEST]):

@@ -93,6 +93,10 @@ def write_parts(path: Path, parts: Iterable[bytes]) -> None:
 def make_folder(path: Path) -> None:
     """Make a folder and the parents it lacks, and wait until the disk has their names."""
     if path.is_dir():
+        # Nothing is put into a folder before the disk has its name; an empty one may be of a process killed meanwhile.
+        with contextlib.suppress(PermissionError):  # then it is somebody else's
+            if not any(path.iterdir()):
+                sync_folder(path.parent)
         return
     make_folder(path.parent)
     with named(path):

@@ -283,10 +283,10 @@ def test_a_folder_is_made_with_its_parents_and_synced(tmp_path, monkeypatch):
         changes.append((kind, path.name))
         return act(*arguments)
 
+    (tmp_path / "file").touch()
     monkeypatch.setattr(files, "on_disk", note)
     files.make_folder(tmp_path / "a" / "b")
     assert changes == [("mkdir", "a"), ("fsync", tmp_path.name), ("mkdir", "b"), ("fsync", "a")]
-    (tmp_path / "file").touch()
     with pytest.raises(FileExistsError):
         files.make_folder(tmp_path / "file")
 

@@ -4,6 +4,7 @@ A file that was not synced holds all, half or none of its bytes, or zeros; of th
 folder since it was synced, any are on the disk, in any order.
 """
 
+import contextlib
 import random
 import shutil
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ import torch
 from faults import Change, Crash, Disk
 
 from competition import checkpoints
-from competition.files import sha256
+from competition.files import sha256, write_atomic
 
 LAST = 10  # five saves, three of them delete an older state
 Tree = dict[str, bytes | None]  # by path; None is a folder
@@ -141,8 +142,8 @@ class Recorded:
         self.bests: list[tuple[int, str]] = []
         if killed_at is not None:
             with pytest.raises(Crash):
-                self._go_on(monkeypatch, Disk(_die, killed_at))
-        self._go_on(monkeypatch, Disk())
+                self._go_on(monkeypatch, Disk(_die, killed_at, within=str(root)))
+        self._go_on(monkeypatch, Disk(within=str(root)))
         self.outcome = small_run.outcome(self.run)
 
     def _go_on(self, monkeypatch: pytest.MonkeyPatch, disk: Disk) -> None:
@@ -236,3 +237,23 @@ def test_a_power_loss_after_any_change_loses_nothing_that_was_safe(
                 raise
             checked += 1
     print(f"{checked} states of the disk")
+
+
+def test_folders_of_a_killed_process_are_kept_with_what_the_next_one_puts_there(in_memory, monkeypatch):
+    lost = []
+    for killed_at in range(6):  # three folders are made, each synced
+        root = in_memory / str(killed_at)
+        root.mkdir()
+        first, second = Disk(_die, killed_at, within=str(root)), Disk(within=str(root))
+        for disk in (first, second):
+            with monkeypatch.context() as patch, contextlib.suppress(Crash):
+                disk.install(patch)
+                write_atomic(root / "runs" / "mine" / "checkpoints" / "file", b"content")
+        assert first.dead
+        assert not second.dead
+        model = Model(root)
+        for change in first.changes[:killed_at] + second.changes:
+            model.apply(change)
+        if model.after_power_loss(random.Random(0), "empty", 0.0).get("runs/mine/checkpoints/file") != b"content":
+            lost.append(killed_at)
+    assert lost == []
