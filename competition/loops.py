@@ -20,7 +20,7 @@ from competition.data.preparation import sources
 from competition.data.sources import Source
 from competition.errors import ArgumentParser, BadCheckpoint, NumericalError, Stopped, UsageError
 from competition.experiment import Experiment, complete
-from competition.files import sweep, sync_folder, write_atomic
+from competition.files import settle, sweep, write_atomic
 from competition.locks import locked
 from competition.memory import reuse_freed_memory
 from competition.models.recompute import recompute_blocks
@@ -147,7 +147,7 @@ class Validation:
         self.pictures: Sequence[Source] = sources(experiment.data.store, contest.validation)
         self.best: float | None = None
         if self.path.exists():
-            sync_folder(run)  # a killed process may have put them there without waiting for the disk
+            settle(self.path)
             score = weights.read_description(self.path).score
             self.best = score.value if score else None
 
