@@ -17,7 +17,8 @@ from competition.media.pictures import Format, Picture, encode_picture, read_pic
 from competition.media.sandbox import Report, silent
 from competition.memory import reuse_freed_memory
 from competition.networks import PLAIN
-from competition.progress import console
+from competition.progress import console, watched
+from competition.shares import heard
 from competition.upscaler import Enlarger
 
 Denoise = Literal["none", "bilateral", "nlmeans"]
@@ -62,7 +63,10 @@ def main(arguments: Sequence[str]) -> None:
     given = parser.parse_args(arguments)
     reuse_freed_memory()
     how = (given.source, given.scale, given.denoise, given.strength, given.sharpen, given.self_ensemble)
-    done = convert(given.picture, given.output, *how, tile=given.tile, quality=given.quality)
+    options = {"tile": given.tile, "quality": given.quality}
+    done = watched(
+        given.output.name, lambda report: convert(given.picture, given.output, *how, **options, report=report)
+    )
     size = f"{done.width}x{done.height}, {done.bytes / 1e6:.2f} MB"
     console.print(f"{given.output}: {size}, enlarged in {done.seconds:.1f} s")
 
@@ -89,7 +93,7 @@ def convert(
     sigmaColor in grey levels of the bilateral filter, or h of non-local means; `sharpen` (0 to 3) is how much of what
     a Gaussian blur of sigma 1 takes away is added. Alpha is enlarged bicubically, and laid on white in a JPEG.
     `quality` (1 to 100) is for JPEG and WebP, 100 makes WebP lossless. `name` is what the user calls the file.
-    `report` hears (0, 1) at the beginning and (1, 1) at the end.
+    `report` hears (percent that the network has done, 100).
 
     Raises BadInput for the picture, UsageError for the options, BadCheckpoint for the weights, OSError for the disk.
     """
@@ -99,10 +103,10 @@ def convert(
     enlarger = Enlarger(source, scale, self_ensemble, tile)
     report(0, 1)
     low = _sharpened(_denoised(picture.pixels, denoise, strength), sharpen)
-    high = _enlarged(picture._replace(pixels=low), enlarger)
+    with heard(lambda share: report(100 * share, 100)):
+        high = _enlarged(picture._replace(pixels=low), enlarger)
     content = encode_picture(high, format, quality)
     write_atomic(output, content)
-    report(1, 1)
     height, width = high.pixels.shape[:2]
     return Converted(width, height, len(content), time.monotonic() - begun)
 

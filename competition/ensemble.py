@@ -16,6 +16,7 @@ from competition.files import named
 from competition.geometry import SYMMETRIES, apply_symmetry, invert_symmetry
 from competition.images import Bytes, quantize, to_bytes, to_tensor
 from competition.models.bicubic import Bicubic
+from competition.shares import parts
 from competition.tiling import Forward, Tiled
 
 SelfEnsemble = Literal["none", "mean", "median", "trimmed"]
@@ -59,10 +60,10 @@ def enlarge_by(
 
 def _members(tiled: Tiled, low: Tensor) -> Iterator[tuple[str, Tensor]]:
     """The predictions for all symmetries, each turned back."""
-    for names in (_LYING, _STANDING):
+    for names in parts((_LYING, _STANDING)):
         turned = [apply_symmetry(low, name) for name in names]
         # Four at a time fill a GPU; a CPU is busy with one, and its caches are too small for more.
-        highs = torch.split(tiled(torch.cat(turned)), 1) if low.is_cuda else map(tiled, turned)
+        highs = torch.split(tiled(torch.cat(turned)), 1) if low.is_cuda else map(tiled, parts(turned))
         for name, high in zip(names, highs, strict=True):
             yield name, invert_symmetry(high, name)
 

@@ -1,8 +1,13 @@
 """The console, and progress with rate and time left."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
+
+T = TypeVar("T")
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -24,3 +29,10 @@ def progress(shown: bool = True) -> Progress:
         console=console,
         disable=not (shown and console.is_terminal),
     )
+
+
+def watched(name: str, work: Callable[[Callable[[float, float], object]], T]) -> T:
+    """Do some work behind a bar; it is given what to tell how much is done, and of how much (0: not known)."""
+    with progress() as bar:
+        task = bar.add_task(name, total=None)
+        return work(lambda done, total: bar.update(task, completed=done, total=total or None))

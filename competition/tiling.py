@@ -10,6 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from competition.errors import OutOfMemory
 from competition.geometry import Tile, tiles
 from competition.memory import free_memory, is_exhausted, peak_bytes
+from competition.shares import heard, parts
 
 Forward = Callable[[Tensor], Tensor]
 # Tiles begin at multiples of this: un-shuffling by 2 or 4 and windows of 8 or 16 fall as they do on the whole picture.
@@ -58,7 +59,7 @@ class Tiled:
             return torch.inf
         key = (id(forward), *shape)
         if key not in self._peaks:
-            with FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
+            with heard(None), FakeTensorMode(allow_non_fake_inputs=True), torch.inference_mode():
                 low = torch.empty(shape, device=device, dtype=_sample(self.network).dtype)
                 self._peaks[key] = peak_bytes(lambda: forward(low))
         return self._peaks[key]
@@ -72,7 +73,8 @@ class Tiled:
         height, width = low.shape[-2:]
         done, high = torch.zeros(height, width, dtype=torch.bool), torch.empty(0)
         while not done.all():
-            for tile in tiles(height, width, size, self.halo if size < max(height, width) else 0):
+            them = list(tiles(height, width, size, self.halo if size < max(height, width) else 0))
+            for tile in parts(them, [_area(tile) for tile in them]):
                 if done[tile.inner].all():
                     continue
                 part = _attempt(self.forward, low[..., tile.outer[0], tile.outer[1]])
@@ -113,6 +115,12 @@ def _sample(network: Forward) -> Tensor:
     """A tensor of the type and on the device of a network's weights."""
     parameters = network.parameters() if isinstance(network, nn.Module) else iter(())
     return next((parameter.detach() for parameter in parameters), torch.empty(0))
+
+
+def _area(tile: Tile) -> int:
+    """Low pixels that a tile is computed with."""
+    rows, columns = (outer.stop - outer.start for outer in tile.outer)
+    return int(rows * columns)
 
 
 def _attempt(forward: Forward, low: Tensor) -> Tensor | None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,7 +30,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
-from sqlalchemy import event, select, update
+from sqlalchemy import event, select, text, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import CreateTable
@@ -273,6 +274,19 @@ def test_uploads_expire(tmp_path):
     assert [path.name for path in (tmp_path / "data/uploads").iterdir()] == [given_for_good]
 
 
+def test_files_that_a_merge_waits_for_do_not_expire(tmp_path):
+    visitor = Visitor(web_client.open_platform(tmp_path / "data", days=1))
+    first, other, old = visitor.have("1.png"), visitor.have("2.png"), visitor.have("3.png")
+    assert visitor.ask("POST", f"/uploads/{first}/merge", data={"others": other}).status_code == 202
+    for identity in (first, other, old):
+        change(visitor, Upload, identity, changed=0.0)
+    assert visitor.service.storage.expire() == 1
+    assert {found["id"] for found in visitor.files()} == {first, other}
+    [job] = [job for found in visitor.files() for job in found["jobs"]]
+    visitor.ask("POST", f"/jobs/{job['id']}/cancel")
+    assert visitor.service.storage.expire() == 1
+
+
 # ---- jobs -----------------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +303,68 @@ def test_a_job_is_claimed_once_and_an_old_attempt_says_nothing_more(visitor):
     assert not jobs.beat(engine, first, 0.9) and not jobs.finish(engine, first, {}) and not jobs.fail(engine, first, "")
     assert jobs.finish(engine, second, {"files": []})
     assert visitor.files()[0]["jobs"][0]["state"] == DONE
+
+
+def test_time_left_is_told_by_how_fast_this_attempt_goes(visitor):
+    def told() -> str:
+        found = re.search("([0-9:]+ ?s?) left", visitor.http.get("/").text)
+        return found[1] if found else ""
+
+    engine = visitor.service.engine
+    start(visitor, visitor.have())
+    first = jobs.claim(engine, LONG, "elsewhere:1:1")
+    jobs.beat(engine, first, 0.5)
+    change(visitor, Job, first.id, resumed=time.time() - 60, started=time.time() - 60)
+    assert told() in ("1:00", "59 s")
+    jobs.recover(engine, patience=-1, attempts=5)
+    second = jobs.claim(engine, LONG, "elsewhere:2:1")
+    assert told() == ""
+    jobs.beat(engine, second, 0.6)
+    change(visitor, Job, first.id, resumed=time.time() - 30)
+    assert told() in ("2:00", "1:59")
+
+
+@pytest.mark.parametrize("quota, state", [(15, DONE), (14, FAILED), (4, FAILED)])
+def test_a_job_makes_no_more_than_its_owner_has_room_for(tmp_path, quota, state):
+    visitor = Visitor(web_client.open_platform(tmp_path / "data", quota=quota))
+    start(visitor, visitor.have())  # 3 bytes, of which 12 are made
+    engine, storage = visitor.service.engine, visitor.service.storage
+    job = jobs.claim(engine, LONG, jobs.name_of())
+    Runner(engine, storage, lambda: False).run(job, web_jobs.write_chunks)
+    [found] = visitor.files()[0]["jobs"]
+    assert found["state"] == state
+    if state == FAILED:
+        assert f"more than the {quota - 3} bytes that are left" in found["reason"]
+        assert not storage.job(job.id).exists()
+
+
+def test_a_worker_outlives_a_table_that_is_away(tmp_path):
+    visitor = Visitor(web_client.open_platform(tmp_path / "data"))
+    flags = ["--data", tmp_path / "data", "--networks", web_client.ROOT]
+    log = tmp_path / "log"
+
+    def rename(old: str, new: str) -> None:
+        with visitor.service.engine.begin() as connection:
+            connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    def until(true: Callable[[], bool]) -> None:
+        end = time.monotonic() + 60
+        while not true():
+            assert time.monotonic() < end and worker.poll() is None, log.read_text()
+            time.sleep(0.1)
+
+    command = [sys.executable, "-m", "competition.web", "work", *map(str, flags)]
+    with open(log, "w") as lines, subprocess.Popen(command, stderr=lines, stdin=subprocess.DEVNULL) as worker:
+        try:
+            until(lambda: "worker begins" in log.read_text())
+            rename("jobs", "away")
+            until(lambda: "table does not answer" in log.read_text())
+            rename("away", "jobs")
+            identity = visitor.send("a.png", b"no picture")
+            until(lambda: visitor.files()[0]["state"] == "refused")
+        finally:
+            worker.terminate()
+    assert visitor.files()[0]["id"] == identity and worker.returncode == 0
 
 
 def test_the_jobs_of_a_worker_that_is_gone_go_on_at_once_until_they_have_killed_too_many(visitor):

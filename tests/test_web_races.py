@@ -19,7 +19,7 @@ import httpx2
 import psutil
 import web_client
 import web_jobs
-from sqlalchemy import true, update
+from sqlalchemy import text, true, update
 from sqlalchemy.orm import Session
 from web_client import Visitor
 
@@ -160,6 +160,23 @@ def test_processes_that_begin_at_the_same_time_make_the_tables_together(tmp_path
     with ThreadPoolExecutor(4) as pool:
         for number in range(10):
             assert len(list(pool.map(open_database, [f"sqlite:///{tmp_path}/{number}.sqlite"] * 4))) == 4
+
+
+def test_tables_of_an_earlier_version_get_the_columns_they_lack(tmp_path):
+    for number in range(5):
+        url = f"sqlite:///{tmp_path}/{number}.sqlite"
+        with Session(open_database(url)) as session, session.begin():
+            session.add(Upload(id="a", owner="o", name="n", size=1))
+            session.flush()
+            session.add(Job(id="b", owner="o", upload="a", operation="enlarge", resumed=5.0))
+            for column in ("resumed", "resumed_at"):
+                session.flush()
+                session.execute(text(f"ALTER TABLE jobs DROP COLUMN {column}"))
+        with ThreadPoolExecutor(4) as pool:
+            engines = list(pool.map(open_database, [url] * 4))
+        for engine in engines:
+            with Session(engine) as session:
+                assert (session.get(Job, "b").resumed, session.get(Job, "b").resumed_at) == (0.0, 0.0)
 
 
 def test_a_visitor_listens_to_so_many_lines_of_events_only(visitor):

@@ -1,6 +1,7 @@
 """RRDBNet's forward for inference: in bands of rows that fit the caches, to the values of the whole picture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,7 @@ from torch.nn import functional
 from competition.models import winograd
 from competition.models.convolution import activate, convolve, convolve_doubled
 from competition.models.rrdbnet import ResidualDenseBlock, RRDBNet
+from competition.shares import parts
 
 _LEAST_STRIP = 8  # low rows, beyond which a strip is computed on two more to either side
 _WIDE = 48  # channels between the blocks, from which on the products saved outweigh the transforms
@@ -43,22 +45,32 @@ class BandedRRDBNet(nn.Module):
 
     def forward(self, low: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), about [0, 1] and not clipped."""
-        first = self.network.head(low).contiguous(memory_format=torch.channels_last)
-        features = self.network.conv_body(self._trunk(first)).add_(first)
-        del first
-        return self.network.cut(_tail(self.network, features), low)
+        x = self.network.head(low).contiguous(memory_format=torch.channels_last)
+        stages: tuple[Callable[[Tensor], Tensor], ...] = (self._trunk, partial(_tail, self.network))
+        for stage in parts(stages, self._costs()):
+            x = stage(x)
+        return self.network.cut(x, low)
+
+    def _costs(self) -> tuple[float, float]:
+        """Products of the trunk's and of the tail's convolutions for a low pixel."""
+        network, least = self.network, 4 if self.minimal else 1
+        high = map(_weights, (network.conv_up2, network.conv_hr, network.conv_last))
+        return _weights(network.body) / least, 4 * _weights(network.conv_up1) + 16 * sum(high)
 
     def _trunk(self, first: Tensor) -> Tensor:
+        features: Tensor = self.network.conv_body(self._blocks(first))
+        return features.add_(first)
+
+    def _blocks(self, first: Tensor) -> Tensor:
         if not self.minimal:
             return self._through(first.clone(memory_format=torch.channels_last), *first.shape[2:])
-        size = first.shape[2:]
-        pictures = [winograd.from_planes(self._through(winograd.to_planes(one), *size), *size) for one in first]
-        return torch.stack(pictures)
+        size, each = first.shape[2:], parts(first.unbind())
+        return torch.stack([winograd.from_planes(self._through(winograd.to_planes(one), *size), *size) for one in each])
 
     def _through(self, x: Tensor, height: int, width: int) -> Tensor:
         """What the blocks make of x, in its memory; rows lie in the last dimension but one of either layout."""
         one, two = torch.empty_like(x), torch.empty_like(x)
-        for block1, block2, block3 in self.blocks:
+        for block1, block2, block3 in parts(self.blocks):
             for rows, values in block1.bands(x, height, width):
                 one[..., rows, :] = values
             for rows, values in block2.bands(one, height, width):
@@ -66,6 +78,10 @@ class BandedRRDBNet(nn.Module):
             for rows, values in block3.bands(two, height, width):
                 x[..., rows, :].add_(values, alpha=0.2)
         return x
+
+
+def _weights(layers: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in layers.parameters())
 
 
 def _parameters(block: Tensor | nn.Module, dtype: torch.dtype) -> tuple[list[Tensor], list[Tensor]]:
@@ -149,7 +165,8 @@ def _tail(network: RRDBNet, features: Tensor) -> Tensor:
     rows = max(_STRIP_BYTES // (16 * width * features.shape[1] * features.element_size()), _LEAST_STRIP)
     rows = height if features.is_cuda else rows
     high = features.new_empty((len(features), 3, 4 * height, 4 * width))
-    for top in range(0, height, rows):
+    tops = range(0, height, rows)
+    for top in parts(tops):
         bottom = min(top + rows, height)
         high[:, :, 4 * top : 4 * bottom] = _strip(network, features, top, bottom)
     return high

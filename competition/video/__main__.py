@@ -2,19 +2,18 @@
 
 import re
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 from competition.ensemble import SelfEnsemble
 from competition.errors import ArgumentParser, UsageError, run_command
 from competition.media.kinds import ALL_FILMS, PICTURES
 from competition.media.probe import probe
-from competition.media.sandbox import Report
 from competition.memory import reuse_freed_memory
 from competition.networks import PLAIN
-from competition.progress import console, progress
+from competition.progress import console, watched
 from competition.video.cut import cut_film
 from competition.video.enlarge import CHUNK, enlarge_film
 from competition.video.estimate import estimate_film
@@ -25,7 +24,6 @@ from competition.video.play import make_playable
 
 _UNITS = {"ms": Fraction(1, 1000), "s": Fraction(1), "min": Fraction(60)}
 _INTO = "film to write; its ending chooses the container: .mp4 .mov .mkv .webm .wmv .gif"
-T = TypeVar("T")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -67,7 +65,7 @@ def _enlarge(given: Namespace) -> None:
         console.print(f"{given.output}: {size}, {_clock(told.seconds)}, about {told.bytes / 1e6:,.1f} MB")
         return
     start, length = _seconds("--start", given.start), given.length and float(_seconds("--length", given.length))
-    done = _watched(
+    done = watched(
         given.output.name, lambda report: enlarge_film(*how, given.chunk, float(start), length, report=report)
     )
     kept = f", {done.kept} of them by an earlier run" if done.kept else ""
@@ -92,7 +90,7 @@ def _add_cut(commands: Any) -> None:
 
 def _cut(given: Namespace) -> None:
     start, length = float(_seconds("--start", given.start)), float(_seconds("--length", given.length))
-    done = _watched(
+    done = watched(
         given.output.name,
         lambda report: cut_film(given.film, given.output, start, length, given.exact, report=report),
     )
@@ -112,7 +110,7 @@ def _add_extract(commands: Any) -> None:
 
 def _extract(given: Namespace) -> None:
     every = _seconds("--every", given.every) if given.every else None
-    done = _watched(given.output.name, lambda report: extract_frames(given.film, given.output, every, report=report))
+    done = watched(given.output.name, lambda report: extract_frames(given.film, given.output, every, report=report))
     console.print(f"{given.output}: {done.frames} frames of {done.width}x{done.height}, {done.bytes / 1e6:,.1f} MB")
 
 
@@ -129,11 +127,11 @@ def _merge(given: Namespace) -> None:
     first: Path = given.parts[0]
     if len(given.parts) == 1 and (first.is_dir() or first.suffix.lower() in (".zip", ".npz")):
         rate = _rate(given.rate) if given.rate else None
-        done = _watched(given.output.name, lambda report: merge_frames(first, given.output, rate, report=report))
+        done = watched(given.output.name, lambda report: merge_frames(first, given.output, rate, report=report))
     elif given.rate:
         raise UsageError("--rate: is for frames, clips have one. Leave it out")
     else:
-        done = _watched(given.output.name, lambda report: merge_clips(tuple(given.parts), given.output, report=report))
+        done = watched(given.output.name, lambda report: merge_clips(tuple(given.parts), given.output, report=report))
     console.print(f"{given.output}: {done.frames} frames, {done.seconds:.2f} s")
     _print_notes(given.output, done.notes)
 
@@ -147,9 +145,7 @@ def _add_play(commands: Any) -> None:
 
 
 def _play(given: Namespace) -> None:
-    done = _watched(
-        given.output.name, lambda report: make_playable(given.film, given.output, given.side, report=report)
-    )
+    done = watched(given.output.name, lambda report: make_playable(given.film, given.output, given.side, report=report))
     console.print(f"{given.output}: {done.frames} frames, {done.seconds:.2f} s")
 
 
@@ -191,13 +187,6 @@ def _frames(given: Namespace) -> None:
 
 
 # ---- what they share ------------------------------------------------------------------------------------------------
-
-
-def _watched(name: str, work: Callable[[Report], T]) -> T:
-    """Do some work behind a bar with rate and time left."""
-    with progress() as bar:
-        task = bar.add_task(name, total=None)
-        return work(lambda done, total: bar.update(task, completed=done, total=total or None))
 
 
 def _print_notes(output: Path, notes: Sequence[str]) -> None:

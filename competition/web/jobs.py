@@ -39,7 +39,7 @@ def claim(engine: Engine, lane: str, worker: str) -> Job | None:
         update(Job)
         .where(Job.id == oldest.scalar_subquery(), Job.state == QUEUED)
         .values(state=RUNNING, attempt=Job.attempt + 1, worker=worker, heartbeat=now, changed=now)
-        .values(started=case((Job.started > 0, Job.started), else_=now))
+        .values(started=case((Job.started > 0, Job.started), else_=now), resumed=now, resumed_at=Job.progress)
         .returning(Job)
         .execution_options(synchronize_session=False)
     )

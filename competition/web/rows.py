@@ -22,6 +22,7 @@ templates = Environment(
     lstrip_blocks=True,
     undefined=StrictUndefined,
 )
+_TELLING = 0.02  # of a job, after which its rate tells how long the rest takes
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -78,9 +79,8 @@ def _job(job: Job) -> dict[str, Any]:
         name: getattr(job, name) for name in ("id", "operation", "state", "reason", "progress", "settings", "result")
     }
     passed = max(0.0, (job.changed if job.state != RUNNING else time.time()) - job.started)
-    # How fast a later attempt goes is not known: `passed` is of all of them.
-    told = job.state == RUNNING and job.attempt == 1 and job.progress > 0.02
-    left = passed / job.progress * (1 - job.progress) if told else None
+    gone = job.progress - job.resumed_at if job.state == RUNNING else 0.0
+    left = (time.time() - job.resumed) / gone * (1 - job.progress) if gone > _TELLING else None
     return said | {"passed": passed, "left": left, "quick": job.operation in choices.QUICK_ONES}
 
 

@@ -1,17 +1,18 @@
 """Running one job: a limited process does it, a worker watches, tells the table and heeds it."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Engine
 
-from competition.errors import BadInput, CompetitionError, Stopped, as_error
+from competition.errors import BadInput, CompetitionError, Stopped, StorageError, as_error
 from competition.files import make_folder, printable, sweep
 from competition.media import sandbox
 from competition.web import conversions, jobs
 from competition.web.logs import log
-from competition.web.storage import Storage, remove
+from competition.web.storage import Storage, held, remove
 from competition.web.tables import LOOK, Job
 
 _BEAT = 1.0  # seconds between two signs of life without news
@@ -43,19 +44,25 @@ class Runner:
         make_folder(folder)
         sweep(folder)  # of attempts that were killed
         uploads = jobs.sources(self.engine, job)
+        room = math.inf if job.operation == LOOK else self.storage.left(job.owner)
         result = sandbox.run(
             convert,
             bounds=self._bounds(job),
             report_to=lambda done, total: jobs.beat(self.engine, job, done / total if total > 0 else None),
-            stop=self._watch(job),
+            stop=self._watch(job, room),
             sources=[(str(self.storage.content(upload.id)), upload.name) for upload in uploads],
             folder=str(folder),
             settings={**job.settings, "pixels": self.storage.settings.pixels},
         )
+        if result.get("bytes", 0) > room:
+            raise _beyond(room)
         return "done" if jobs.finish(self.engine, job, result) else "gone"
 
-    def _watch(self, job: Job) -> Callable[[], bool]:
-        """Whether to stop: asked five times a second, gives a sign of life now and then."""
+    def _watch(self, job: Job, room: float) -> Callable[[], bool]:
+        """Whether to stop: asked five times a second, gives a sign of life now and then.
+
+        Raises StorageError where more is written than an owner has room for, a film's chunks and the film of them.
+        """
         beaten = 0.0
 
         def stop() -> bool:
@@ -65,6 +72,8 @@ class Runner:
             if time.monotonic() - beaten < _BEAT:
                 return not jobs.is_mine(self.engine, job)
             beaten = time.monotonic()
+            if held(self.storage.folder(job)) > 2 * room:
+                raise _beyond(room)
             return not jobs.beat(self.engine, job)
 
         return stop
@@ -85,3 +94,8 @@ class Runner:
         reason = reason.replace(str(self.storage.root), "…")
         log("job refused", job=job.id, reason=reason, bad_input=isinstance(error, BadInput))
         return jobs.fail(self.engine, job, reason)
+
+
+def _beyond(room: float) -> StorageError:
+    left = f"{max(room, 0):,.0f} bytes"
+    return StorageError(f"result: takes more than the {left} that are left to you. Delete some files")

@@ -52,7 +52,7 @@ class Service:
 
     def start(self, upload: Upload, operation: str, settings: dict[str, object]) -> Job:
         """Queue an operation; raises Refused where too many wait, or there is no room for what it makes."""
-        if self.storage.used(upload.owner) > self.settings.quota:
+        if self.storage.left(upload.owner) < 0:
             raise Refused(413, "quota used up")
         if self.storage.free() <= 0:
             raise Refused(507, "disk full")

@@ -1,5 +1,6 @@
 """The data folder: where the bytes of uploads and jobs lie, how much there is, and what belongs to nobody."""
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -10,7 +11,7 @@ from sqlalchemy.orm import Session
 from competition.files import delete as delete_files
 from competition.files import make_folder
 from competition.web.settings import Settings
-from competition.web.tables import CANCELLED, FAILED, LOOK, QUEUED, REFUSED, RUNNING, UPLOADING, Job, Upload
+from competition.web.tables import CANCELLED, FAILED, LOOK, MERGE, QUEUED, REFUSED, RUNNING, UPLOADING, Job, Upload
 
 _REST = 600.0  # seconds without a byte after which an upload has to find room anew when it goes on
 _GRACE = 60.0  # seconds that a folder without a row may be one that is just being made
@@ -54,6 +55,10 @@ class Storage:
             results = session.scalars(select(Job.result).where(Job.owner == owner, Job.state == "done"))
             return int(promised) + sum(int(result.get("bytes", 0)) for result in results)
 
+    def left(self, owner: str) -> int:
+        """Bytes that an owner may still have."""
+        return int(self.settings.quota) - self.used(owner)
+
     def promised(self) -> int:
         """Bytes that unfinished uploads of everybody have still to bring; those that rest keep no room from others."""
         with Session(self.engine) as session:
@@ -95,10 +100,16 @@ class Storage:
         of_no_use = Upload.consent.is_(False) | (Upload.state == REFUSED)
         wanted = exists().where(Job.upload == Upload.id, or_(Job.state.in_((QUEUED, RUNNING)), Job.changed >= days_ago))
         old = (Upload.state != UPLOADING) & of_no_use & (Upload.changed < days_ago) & ~wanted
+        waiting = select(Job.settings).where(Job.operation == MERGE, Job.state.in_((QUEUED, RUNNING)))
         with Session(self.engine) as session:
             expired = session.execute(select(Upload.id, Upload.state).where(or_(unfinished, old))).all()
+            others = {other for settings in session.scalars(waiting) for other in settings["others"]}
         # Of a request that still runs, or was cut off, only the file itself tells how long ago bytes came.
-        gone = [identity for identity, state in expired if state != UPLOADING or self._quiet_since(identity, hours_ago)]
+        gone = [
+            identity
+            for identity, state in expired
+            if identity not in others and (state != UPLOADING or self._quiet_since(identity, hours_ago))
+        ]
         for identity in gone:
             self.forget_upload(identity)
         return len(gone)
@@ -126,6 +137,15 @@ class Storage:
         for folder in doomed:
             remove(folder)
         return len(doomed)
+
+
+def held(folder: Path) -> int:
+    """Bytes of the files in a folder, in which a process may be writing and deleting."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            total += path.lstat().st_size
+    return total
 
 
 def remove(path: Path) -> None:

@@ -5,9 +5,10 @@ import secrets
 import time
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Engine, ForeignKey, Index, create_engine, event, make_url
+from sqlalchemy import JSON, BigInteger, Engine, ForeignKey, Index, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateColumn
 
 from competition.errors import UsageError
 
@@ -15,7 +16,8 @@ UPLOADING, LOOKING, READY, REFUSED = "uploading", "looking", "ready", "refused"
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
 QUICK, LONG = "quick", "long"
 LANES = (QUICK, LONG)
-LOOK = "look"
+LOOK, MERGE = "look", "merge"
+_ATTEMPTS = 8  # to make tables and columns; every one that fails has found one made
 
 
 def new_id() -> str:
@@ -73,6 +75,9 @@ class Job(Table):
     result: Mapped[dict[str, Any]] = mapped_column(default=dict)
     created: Mapped[float] = mapped_column(default=time.time)
     started: Mapped[float] = mapped_column(default=0.0)
+    resumed: Mapped[float] = mapped_column(default=0.0, server_default="0")
+    """When this attempt began, and how far earlier ones had come."""
+    resumed_at: Mapped[float] = mapped_column(default=0.0, server_default="0")
     changed: Mapped[float] = mapped_column(default=time.time, onupdate=time.time)
     __table_args__ = (Index("waiting", "state", "lane", "created"),)
 
@@ -99,11 +104,23 @@ def open_database(url: str) -> Engine:
 
 
 def _make_tables(engine: Engine) -> None:
-    """Make the tables that lack; each of several processes that begin at once may be refused one that another made."""
-    for _ in Table.metadata.tables:
+    """Make what lacks; each of several processes that begin at once may be refused something that another made."""
+    for _ in range(_ATTEMPTS):
         with contextlib.suppress(DBAPIError):
-            return Table.metadata.create_all(engine)
-    return Table.metadata.create_all(engine)
+            return _make_what_lacks(engine)
+    return _make_what_lacks(engine)
+
+
+def _make_what_lacks(engine: Engine) -> None:
+    """Tables, and columns of tables that an earlier version made."""
+    Table.metadata.create_all(engine)
+    for name, table in Table.metadata.tables.items():
+        there = {column["name"] for column in inspect(engine).get_columns(name)}
+        for column in table.columns:
+            if column.name not in there:
+                said = CreateColumn(column).compile(dialect=engine.dialect)
+                with engine.begin() as connection:
+                    connection.execute(text(f"ALTER TABLE {name} ADD COLUMN {said}"))
 
 
 def _configure(connection: Any, record: Any) -> None:

@@ -1,5 +1,6 @@
 """A worker process: takes jobs from both lanes, and keeps the house in order every few seconds."""
 
+import logging
 import os
 import signal
 import stat
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from competition.files import make_folder
 from competition.web import jobs
@@ -79,17 +81,28 @@ def _end_with_parent(end: threading.Event) -> None:
 
 
 def _keep_house(settings: Settings, storage: Storage, lanes: dict[str, Queue], end: threading.Event) -> None:
-    """Queue lost jobs again, wake for waiting ones, delete what is expired; until told to end."""
+    """Queue lost jobs again, wake for waiting ones, delete what is expired; until told to end.
+
+    A table that is away for a while is asked again.
+    """
     swept = -_SWEEP
     while not end.wait(_TICK):
-        if again := jobs.recover(storage.engine, settings.patience, settings.attempts):
-            log("jobs queued again", count=again)
-        for lane, queue in lanes.items():
-            if jobs.waiting(storage.engine, lane):
-                queue.remind()
-        if time.monotonic() - swept > _SWEEP:
-            swept = time.monotonic()
-            for folder in storage.scratch.iterdir():
-                if jobs.is_gone(folder.name):
-                    remove(folder)
-            log("swept", expired=storage.expire(), folders=storage.sweep())
+        try:
+            if again := jobs.recover(storage.engine, settings.patience, settings.attempts):
+                log("jobs queued again", count=again)
+            for lane, queue in lanes.items():
+                if jobs.waiting(storage.engine, lane):
+                    queue.remind()
+            if time.monotonic() - swept > _SWEEP:
+                swept = time.monotonic()
+                _sweep(storage)
+        except DBAPIError as error:
+            log("table does not answer", logging.WARNING, cause=str(error.orig))
+
+
+def _sweep(storage: Storage) -> None:
+    """Delete what nobody needs any more."""
+    for folder in storage.scratch.iterdir():
+        if jobs.is_gone(folder.name):
+            remove(folder)
+    log("swept", expired=storage.expire(), folders=storage.sweep())
