@@ -470,6 +470,37 @@ def test_a_job_that_waits_is_cancelled_and_one_that_is_done_deleted(visitor):
     assert visitor.files()[0]["jobs"] == []
 
 
+def test_all_that_is_not_enlarged_yet_is_at_once_in_the_order_it_came(app, visitor):
+    engine, options = visitor.service.engine, {"network": "bicubic", "scale": "3", "self_ensemble": "true"}
+    old, second, third = visitor.have("old.png"), visitor.have("2.png"), visitor.have("3.mp4", media="film")
+    Visitor(app).have("another's.png")
+    visitor.create("unfinished.png", 9)
+    start(visitor, old)
+    done = jobs.claim(engine, LONG, jobs.name_of())
+    jobs.finish(engine, done, {"files": []})
+    assert visitor.ask("POST", "/enlarge", data={"network": "none"}).status_code == 422
+    assert visitor.ask("POST", "/enlarge", data=options).json() == {"started": 2}
+    assert visitor.ask("POST", "/enlarge", data=options).json() == {"started": 0}
+    claimed = [jobs.claim(engine, LONG, jobs.name_of()) for _ in range(2)]
+    assert [job.upload for job in claimed] == [second, third] and jobs.waiting(engine) == 0
+    assert all(job.settings["scale"] == 3 and job.settings["self_ensemble"] for job in claimed)
+    visitor.ask("POST", f"/jobs/{claimed[0].id}/cancel")
+    assert visitor.ask("POST", "/enlarge", data=options).json() == {"started": 1}
+
+
+def test_results_of_other_options_are_kept_under_other_names(visitor):
+    identity, engine, names = visitor.have("my cat.png"), visitor.service.engine, []
+    for options in ({"scale": "2"}, {"scale": "4"}, {"scale": "2", "self_ensemble": "true"}):
+        visitor.ask("POST", f"/uploads/{identity}/enlarge", data={"network": "bicubic", **options})
+        job = jobs.claim(engine, LONG, jobs.name_of())
+        visitor.service.storage.job(job.id).mkdir()
+        (visitor.service.storage.job(job.id) / "result.png").write_bytes(b"made")
+        jobs.finish(engine, job, {"files": [{"name": "result.png"}]})
+        headers = visitor.http.get(f"/jobs/{job.id}/result.png").headers
+        names.append(headers["content-disposition"].partition("''")[2])
+    assert names == [f"my%20cat_bicubic_{end}.png" for end in ("2x", "4x", "2x_8way")]
+
+
 def test_too_many_waiting_jobs_are_turned_away(tmp_path):
     visitor = Visitor(web_client.open_platform(tmp_path / "data", waiting=2))
     identity = visitor.have()

@@ -100,6 +100,19 @@ def test_a_preview_shows_the_middle_and_an_estimate_says_how_long(visitor):
     assert (told["width"], told["height"]) == (1200, 800) and told["seconds"] > 0 and told["bytes"] > 0
 
 
+def test_a_cut_says_where_it_really_begins(visitor, tmp_path):
+    make_clip(tmp_path / "clip.mp4")  # of one key frame
+    identity = visitor.send("clip.mp4", (tmp_path / "clip.mp4").read_bytes())
+    visitor.work()
+    for exact, facts, name in (("false", "0.0 s – 0.6 s", "0s_0.6s"), ("true", "0.3 s – 0.5 s", "0.3s_0.2s")):
+        have_done(visitor, identity, "cut", start="0.3", seconds="0.2", exact=exact)
+        job = visitor.files()[0]["jobs"][-1]
+        page = visitor.http.get("/").text.partition(f'id="job-{job["id"]}"')[2].partition("</div>")[0]
+        assert facts in page
+        said = visitor.http.get(f"/jobs/{job['id']}/result.mp4").headers["content-disposition"]
+        assert f'"clip_{name}.mp4"' in said
+
+
 def test_a_file_is_as_large_as_the_disk_takes(tmp_path):
     film = tmp_path / "clip.mp4"
     make_clip(film)

@@ -82,7 +82,8 @@ def cut(sources: list[Source], folder: Path, settings: Settings, report: Report)
     output = folder / f"result{_ending(name)}"
     chosen = {key: settings[key] for key in ("start", "seconds", "exact")}
     made = cut_film(path, output, **chosen, limits=_limits(settings), name=name, report=report)
-    return _result(folder, output.name, *_playable(output), frames=made.frames, seconds=made.seconds, notes=made.notes)
+    said = {"start": made.start, "seconds": made.seconds, "frames": made.frames, "notes": made.notes}
+    return _result(folder, output.name, *_playable(output), **said)
 
 
 def extract(sources: list[Source], folder: Path, settings: Settings, report: Report) -> Result:

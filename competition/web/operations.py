@@ -29,6 +29,20 @@ def _start(identity: str, operation: str, request: Request, owner: str, service:
     return one_row(request, service, upload, 202)
 
 
+@router.post("/enlarge", status_code=202)
+async def enlarge_all(request: Request, owner: Changer, service: TheService) -> dict[str, int]:
+    """Enlarge every file that is not enlarged yet, with the options of the form; answers how many."""
+    async with request.form(max_files=0, max_fields=20) as form:
+        return await run_in_threadpool(_enlarge_all, owner, service, form)
+
+
+def _enlarge_all(owner: str, service: Service, form: FormData) -> dict[str, int]:
+    uploads = service.not_enlarged(owner)
+    for upload in uploads:
+        service.start(upload, "enlarge", _settings(service, upload, "enlarge", form))
+    return {"started": len(uploads)}
+
+
 @router.post("/jobs/{identity}/cancel", status_code=202)
 def cancel(identity: str, request: Request, owner: Changer, service: TheService) -> Response:
     """Cancel a job that waits or runs; what it had made so far is deleted."""

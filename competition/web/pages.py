@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from competition.web.rows import lay_out_page, one_row, render, rows
+from competition.web.rows import kept_as, lay_out_page, one_row, render, rows
 from competition.web.service import Owner, Service, TheService
 from competition.web.tables import DONE, READY, UPLOADING, Job, Upload
 from competition.web.uploads import Refused
@@ -44,7 +44,7 @@ def index(request: Request, service: TheService, page: Number = 1) -> Response:
         service.settle(upload)
     language, token, days = language_of(request), service.owners.token(owner), f"{service.settings.days:g}"
     body, words = lay_out_page(service, listed, language), words_of(language)
-    said = {"rows": body, "token": token, "days": days, "words": words, "number": page}
+    said = {"rows": body, "token": token, "days": days, "words": words, "number": page, "networks": service.networks()}
     response.body = render("page.html", language, **said).encode()
     response.headers["content-length"] = str(len(response.body))
     return response
@@ -141,7 +141,7 @@ def result(identity: str, name: str, owner: Owner, service: TheService, show: bo
     if job.state != DONE or name not in [file["name"] for file in job.result.get("files", [])]:
         raise Refused(404, "not found")
     upload = service.uploads.find(owner, job.upload)
-    called = None if show else f"{Path(upload.name).stem}_{job.operation}{Path(name).suffix}"
+    called = None if show else f"{Path(upload.name).stem}_{kept_as(job)}{Path(name).suffix}"
     return _file(service.storage.job(identity) / name, mimetypes.guess_type(name)[0], called)
 
 

@@ -96,13 +96,25 @@ def facts(language: str, job: dict[str, Any]) -> Iterator[str]:
         if settings["self_ensemble"]:
             yield say(language, "self ensemble short")
     if job["operation"] == "cut":
-        yield f"{duration(language, settings['start'])} – {duration(language, settings['start'] + settings['seconds'])}"
+        part = {**settings, **job["result"]}  # what was made may begin earlier, at a key frame
+        yield f"{duration(language, part['start'])} – {duration(language, part['start'] + part['seconds'])}"
         if settings["exact"]:
             yield say(language, "exact short")
     if job["operation"] == "extract":
         yield say(language, settings["archive"])
     if job["operation"] == "merge":
         yield say(language, "files together", count=1 + len(settings["others"]))
+
+
+def kept_as(job: Job) -> str:
+    """What a result's name says behind that of its upload, so that those of other options are called otherwise."""
+    settings = job.settings
+    if job.operation == "enlarge":
+        eightfold = "_8way" if settings["self_ensemble"] else ""
+        return f"{settings['called']}_{settings['scale']}x{eightfold}"
+    if job.operation == "cut":
+        return f"{job.result['start']:g}s_{job.result['seconds']:g}s"
+    return job.operation
 
 
 def size(count: float) -> str:

@@ -103,6 +103,13 @@ class Service:
             found = session.scalars(ready.order_by(Upload.created, Upload.id)).all()
         return sorted((other for other in found if other.info["media"] == upload.info["media"]), key=_by_name)
 
+    def not_enlarged(self, owner: str) -> Sequence[Upload]:
+        """An owner's uploads that are ready and that no job enlarges, waits to or has, the oldest first."""
+        enlarged = select(Job.upload).where(Job.operation == "enlarge", Job.state.in_(jobs.WANTED))
+        ready = select(Upload).where(Upload.owner == owner, Upload.state == READY, Upload.id.not_in(enlarged))
+        with Session(self.engine) as session:
+            return session.scalars(ready.order_by(Upload.created, Upload.id)).all()
+
     def jobs_of(self, uploads: Sequence[Upload]) -> dict[str, list[Job]]:
         """Jobs of uploads by the upload's id, oldest first, without looks."""
         found: dict[str, list[Job]] = {upload.id: [] for upload in uploads}
