@@ -80,7 +80,7 @@ def _job(job: Job) -> dict[str, Any]:
     }
     passed = max(0.0, (job.changed if job.state != RUNNING else time.time()) - job.started)
     gone = job.progress - job.resumed_at if job.state == RUNNING else 0.0
-    left = (time.time() - job.resumed) / gone * (1 - job.progress) if gone > _TELLING else None
+    left = (time.time() - job.resumed) / gone * (1 - job.progress) if gone > _TELLING and job.progress < 1 else None
     return said | {"passed": passed, "left": left, "quick": job.operation in choices.QUICK_ONES}
 
 
