@@ -96,7 +96,8 @@ def make_folder(path: Path) -> None:
         # Nothing is put into a folder before the disk has its name; an empty one may be of a process killed meanwhile.
         with contextlib.suppress(PermissionError):  # then it is somebody else's
             if not any(path.iterdir()):
-                settle(path)
+                with named(path):
+                    sync_folder(path.parent)
         return
     make_folder(path.parent)
     with named(path):
@@ -105,12 +106,6 @@ def make_folder(path: Path) -> None:
         except FileExistsError:  # made by another process meanwhile
             if not path.is_dir():
                 raise
-        sync_folder(path.parent)
-
-
-def settle(path: Path) -> None:
-    """Wait until the disk has the name of what stands there: a killed process may not have waited."""
-    with named(path):
         sync_folder(path.parent)
 
 

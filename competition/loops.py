@@ -20,7 +20,7 @@ from competition.data.preparation import sources
 from competition.data.sources import Source
 from competition.errors import ArgumentParser, BadCheckpoint, NumericalError, Stopped, UsageError
 from competition.experiment import Experiment, complete
-from competition.files import settle, sweep, write_atomic
+from competition.files import sweep, write_atomic
 from competition.locks import locked
 from competition.memory import reuse_freed_memory
 from competition.models.recompute import recompute_blocks
@@ -145,11 +145,8 @@ class Validation:
         self.experiment = experiment
         self.path = run / "best.safetensors"
         self.pictures: Sequence[Source] = sources(experiment.data.store, contest.validation)
-        self.best: float | None = None
-        if self.path.exists():
-            settle(self.path)
-            score = weights.read_description(self.path).score
-            self.best = score.value if score else None
+        score = weights.read_description(self.path).score if self.path.exists() else None
+        self.best = score.value if score else None
 
     def run(self, accelerator: Accelerator, network: nn.Module, step: int, log: Log) -> None:
         """Measure `network`, keep it as best.safetensors when it is, and log the mean PSNR."""

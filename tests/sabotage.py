@@ -67,6 +67,16 @@ SABOTAGES = [
         ("test_power.py",),
     ),
     Sabotage(
+        "an empty folder is taken to be on the disk",
+        FILES,
+        """                with named(path):
+                    sync_folder(path.parent)
+""",
+        """                pass
+""",
+        ("test_power.py::test_folders_of_a_killed_process_are_kept_with_what_the_next_one_puts_there",),
+    ),
+    Sabotage(
         "a state has its name before its files have theirs",
         STATES,
         """        sync_folder(temporary)

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from competition import checkpoints, weights
-from competition.files import settle, sha256, write_atomic
+from competition.files import named, sha256, sync_folder, write_atomic
 from competition.models.rrdbnet import RRDBNetConfig
 from competition.optim import update_ema
 from competition.states import Conditions, Training
@@ -81,7 +81,8 @@ def go_on(run: Path, last: int = LAST, safe: Callable[[str, int], None] = lambda
     resumed = checkpoints.load_newest(run / "checkpoints", training, conditions())
     step = resumed.step
     if best(run) is not None:
-        settle(run / "best.safetensors")
+        with named(run):  # as the trainer does with its split and its log
+            sync_folder(run)
         safe("best", step)
     # A validation may have been cut off.
     if step and step % VALIDATE_EVERY == 0 and keep_best(run, training, step):

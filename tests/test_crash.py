@@ -177,6 +177,19 @@ def test_training_changes_files_through_one_door(in_memory, monkeypatch, _audite
     assert {runs / "tiny/best.safetensors", runs / "tiny/split.json"} <= {change.path for change in disk.changes}
 
 
+def test_a_resumed_run_waits_for_the_best_weights_that_it_found(in_memory, monkeypatch):
+    config = tiny_run.write_config(in_memory, steps=4, validate_every=2, save_every=2)
+    train([str(config)])
+    run = in_memory / "runs" / "tiny"
+    shutil.rmtree(run / "checkpoints" / "step_000000004")
+    with monkeypatch.context() as patch:
+        disk = Disk(within=str(run)).install(patch)
+        train([str(config)])
+    waited = [(change.kind, change.path) for change in disk.changes].index(("fsync", run))
+    saved = [run / "checkpoints" in change.path.parents for change in disk.changes].index(True)
+    assert waited < saved
+
+
 @pytest.mark.parametrize("every", [pytest.param(61, id="some"), pytest.param(1, id="every", marks=pytest.mark.slow)])
 def test_training_ends_with_status_5_at_any_change_and_resumes_to_the_same_bits(
     in_memory, monkeypatch, capsys, every: int

@@ -15,6 +15,7 @@ from competition.web.logs import log
 from competition.web.storage import Storage, held, remove
 from competition.web.tables import LOOK, Job
 
+_TELL = 0.5  # seconds between two words of progress
 _BEAT = 1.0  # seconds between two signs of life without news
 Convert = Callable[..., dict[str, Any]]
 
@@ -48,7 +49,7 @@ class Runner:
         result = sandbox.run(
             convert,
             bounds=self._bounds(job),
-            report_to=lambda done, total: jobs.beat(self.engine, job, done / total if total > 0 else None),
+            report_to=self._telling(job),
             stop=self._watch(job, room),
             sources=[(str(self.storage.content(upload.id)), upload.name) for upload in uploads],
             folder=str(folder),
@@ -57,6 +58,18 @@ class Runner:
         if result.get("bytes", 0) > room:
             raise _beyond(room)
         return "done" if jobs.finish(self.engine, job, result) else "gone"
+
+    def _telling(self, job: Job) -> sandbox.Report:
+        """Tells the table of progress, no more often than pages look."""
+        told = 0.0
+
+        def tell(done: float, total: float) -> None:
+            nonlocal told
+            if time.monotonic() - told >= _TELL:
+                told = time.monotonic()
+                jobs.beat(self.engine, job, done / total if total > 0 else None)
+
+        return tell
 
     def _watch(self, job: Job, room: float) -> Callable[[], bool]:
         """Whether to stop: asked five times a second, gives a sign of life now and then.
