@@ -96,7 +96,7 @@ def facts(language: str, job: dict[str, Any]) -> Iterator[str]:
         if settings["self_ensemble"]:
             yield say(language, "self ensemble short")
     if job["operation"] == "cut":
-        part = {**settings, **job["result"]}  # what was made may begin earlier, at a key frame
+        part = _part(settings, job["result"])
         yield f"{duration(language, part['start'])} – {duration(language, part['start'] + part['seconds'])}"
         if settings["exact"]:
             yield say(language, "exact short")
@@ -113,8 +113,14 @@ def kept_as(job: Job) -> str:
         eightfold = "_8way" if settings["self_ensemble"] else ""
         return f"{settings['called']}_{settings['scale']}x{eightfold}"
     if job.operation == "cut":
-        return f"{job.result['start']:g}s_{job.result['seconds']:g}s"
+        part = _part(settings, job.result)
+        return f"{part['start']:g}s_{part['seconds']:g}s"
     return job.operation
+
+
+def _part(settings: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """Where a cut begins and how long it is: as asked for, or as made, which may begin earlier, at a key frame."""
+    return {**settings, **result}
 
 
 def size(count: float) -> str:
