@@ -21,6 +21,7 @@ from web_client import Visitor
 
 from competition.images import encode_png
 from competition.locks import locked
+from competition.media.sandbox import silent
 from competition.video.enlarge import work_folder
 from competition.web import choices, conversions
 from competition.web.reasons import explain
@@ -124,7 +125,7 @@ def test_what_is_made_may_be_larger_than_what_is_taken(tmp_path):
     nearest = choices.Enlarge(network="nearest", scale="4").model_dump() | {"pixels": 2**25}
     panorama = tmp_path / "a.png"
     panorama.write_bytes(encode_png(drawn.texture(1, 8, 4100)))
-    made = conversions.enlarge([(panorama, "a.png")], tmp_path, nearest | {"media": "picture"}, lambda done, total: None)
+    made = conversions.enlarge([(panorama, "a.png")], tmp_path, nearest | {"media": "picture"}, silent)
     assert (made["width"], made["height"]) == (16400, 32)
     assert [file["name"] for file in made["files"]] == ["result.png", "result.jpg"]  # WebP ends at 16383 pixels
 
@@ -134,7 +135,7 @@ def test_what_is_made_may_be_larger_than_what_is_taken(tmp_path):
         moving.width, moving.height, moving.pix_fmt = 4100, 16, "yuv420p"
         container.mux(moving.encode(av.VideoFrame.from_ndarray(drawn.texture(1, 16, 4100), format="rgb24")))
         container.mux(moving.encode())
-    made = conversions.enlarge([(wide, "a.webm")], tmp_path, nearest | {"media": "film"}, lambda done, total: None)
+    made = conversions.enlarge([(wide, "a.webm")], tmp_path, nearest | {"media": "film"}, silent)
     assert [file["name"] for file in made["files"]] == ["result.webm", "play.mp4"]
     assert frames_of((tmp_path / "result.webm").read_bytes()) == [(16400, 64)]
 

@@ -19,7 +19,7 @@ Format = Literal["png", "jpeg", "webp"]
 MIME = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "I;16", "I;16B", "I")
 _ORIENTATION, _WIDTH, _HEIGHT = 0x0112, 0xA002, 0xA003
-Image.MAX_IMAGE_PIXELS = None  # our own limits are looked at once a header is read; what we make is larger than Pillow's
+Image.MAX_IMAGE_PIXELS = None  # our own limits are looked at behind each header; what we make is beyond Pillow's
 _SIDES = {"jpeg": 65535, "webp": 16383, "png": 2**31 - 1}
 
 
