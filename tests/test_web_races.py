@@ -25,8 +25,10 @@ from sqlalchemy.orm import Session
 from web_client import Visitor
 
 from competition.files import make_folder, remove_folder
+from competition.web import __main__ as serving
 from competition.web import jobs, operations, pages, tus
 from competition.web.runner import Runner
+from competition.web.settings import Settings
 from competition.web.storage import held
 from competition.web.tables import DONE, LONG, REFUSED, Job, Table, Upload, open_database
 
@@ -168,6 +170,20 @@ def test_a_file_that_is_deleted_as_it_is_sent_is_not_found(visitor, monkeypatch)
     identity, sent = visitor.have(), pages._Perishable
     monkeypatch.setattr(pages, "_Perishable", delete_first)
     assert visitor.http.get(f"/uploads/{identity}/content").status_code == 404
+
+
+def test_a_worker_that_cannot_be_started_is_started_later(tmp_path, monkeypatch):
+    """As where memory or process numbers are short, which is when workers die."""
+    monkeypatch.setattr(serving, "WORKER", (str(tmp_path / "worker"),))
+    with serving._workers(Settings(data=tmp_path)):
+        time.sleep(0.1)
+        (tmp_path / "new").write_text(f"#!/bin/sh\ntouch {tmp_path}/works\nexec cat\n")
+        (tmp_path / "new").chmod(0o700)
+        (tmp_path / "new").rename(tmp_path / "worker")
+        end = time.monotonic() + 30
+        while not (tmp_path / "works").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 def test_a_jobs_folder_is_measured_while_its_process_deletes(tmp_path):
