@@ -237,6 +237,20 @@ def test_the_keyboard_goes_on_beside_what_it_deleted(page, files, tmp_path):
         expect(row(page, left) if left else page.locator("#files")).to_be_focused()
 
 
+def test_all_new_files_are_converted_with_one_button(page, files, tmp_path):
+    expect, button = playwright.expect, page.get_by_role("button", name="Convert all new files")
+    shutil.copy(files / "picture.png", tmp_path / "beside.png")
+    add(page, files / "picture.png")
+    expect(row(page, "picture.png").locator(".thumbnail img")).to_be_visible(timeout=LONG)
+    expect(button).to_be_hidden()  # one file has its own
+    add(page, tmp_path / "beside.png")
+    expect(page.locator("#files .thumbnail img")).to_have_count(2, timeout=LONG)
+    for count in (1, 1):  # what is enlarged once is not enlarged again
+        button.click()
+        for name in ("picture.png", "beside.png"):
+            expect(row(page, name).locator(".job.done")).to_have_count(count, timeout=LONG)
+
+
 def test_dropped_files_are_added(page, files):
     content = list((files / "picture.png").read_bytes())
     page.evaluate(

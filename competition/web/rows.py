@@ -79,8 +79,8 @@ def _job(job: Job) -> dict[str, Any]:
         name: getattr(job, name) for name in ("id", "operation", "state", "reason", "progress", "settings", "result")
     }
     passed = max(0.0, (job.changed if job.state != RUNNING else time.time()) - job.started)
-    gone = job.progress - job.resumed_at if job.state == RUNNING else 0.0
-    left = (time.time() - job.resumed) / gone * (1 - job.progress) if gone > _TELLING else None
+    gone = job.progress - job.resumed_at if job.state == RUNNING and job.progress < 1 else 0.0
+    left = max(0.0, time.time() - job.resumed) / gone * (1 - job.progress) if gone > _TELLING else None
     return said | {"passed": passed, "left": left, "quick": job.operation in choices.QUICK_ONES}
 
 
@@ -96,7 +96,7 @@ def facts(language: str, job: dict[str, Any]) -> Iterator[str]:
         if settings["self_ensemble"]:
             yield say(language, "self ensemble short")
     if job["operation"] == "cut":
-        part = _part(settings, job["result"])
+        part = settings | job["result"]  # what was made may begin earlier, at a key frame
         yield f"{duration(language, part['start'])} – {duration(language, part['start'] + part['seconds'])}"
         if settings["exact"]:
             yield say(language, "exact short")
@@ -113,14 +113,9 @@ def kept_as(job: Job) -> str:
         eightfold = "_8way" if settings["self_ensemble"] else ""
         return f"{settings['called']}_{settings['scale']}x{eightfold}"
     if job.operation == "cut":
-        part = _part(settings, job.result)
+        part = settings | job.result
         return f"{part['start']:g}s_{part['seconds']:g}s"
     return job.operation
-
-
-def _part(settings: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """Where a cut begins and how long it is: as asked for, or as made, which may begin earlier, at a key frame."""
-    return {**settings, **result}
 
 
 def size(count: float) -> str:
