@@ -215,7 +215,7 @@ def test_a_film_that_an_earlier_attempt_has_made_is_not_made_again(folder, monke
     assert said["frames"] == _FRAMES and said["seconds"] == pytest.approx(_FRAMES / 10)
 
 
-def end(*paths: object) -> None:
+def end(*paths: object, **options: object) -> None:
     raise KeyboardInterrupt
 
 
