@@ -24,6 +24,7 @@ from competition.files import printable, write_atomic
 Bytes = npt.NDArray[np.uint8]
 Words = npt.NDArray[np.uint16]
 Samples = Bytes | Words
+_STRIP = 2**20  # pixels that are rounded at a time: in float64 they take eight times the memory of their bytes
 
 # ---- reading --------------------------------------------------------------------------------------------------------
 
@@ -172,11 +173,15 @@ def quantize(picture: torch.Tensor, depth: int) -> Any:
 
     Raises NumericalError where a value is not finite.
     """
-    if not torch.isfinite(picture).all():
-        raise NumericalError("picture: holds values that are not finite. Check the weights that made it")
-    peak = 2**depth - 1
-    rounded = (picture[0].permute(1, 2, 0).double().clamp(0, 1) * peak + 0.5).floor()
-    return rounded.cpu().numpy().astype(np.uint8 if depth == 8 else np.uint16)
+    channels, height, width = picture.shape[1:]
+    samples = np.empty((height, width, channels), np.uint8 if depth == 8 else np.uint16)
+    for top in range(0, height, rows := max(1, _STRIP // width)):
+        strip = picture[0, :, top : top + rows]
+        if not torch.isfinite(strip).all():
+            raise NumericalError("picture: holds values that are not finite. Check the weights that made it")
+        rounded = (strip.permute(1, 2, 0).double().clamp(0, 1) * (2**depth - 1) + 0.5).floor()
+        samples[top : top + rows] = rounded.cpu().numpy()
+    return samples
 
 
 def to_bytes(samples: Words) -> Bytes:

@@ -34,6 +34,7 @@ from competition.images import (
     to_tensor,
     write_png,
 )
+from competition.memory import peak_bytes
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (5, 4, 3), dtype=np.uint8)
 DEEP_PIXELS = np.random.default_rng(1).integers(0, 65536, (5, 4, 3), dtype=np.uint16)
@@ -505,3 +506,14 @@ def test_every_value_survives_tensor_and_back(depth: int, dtype: type[np.uint8] 
 def test_sixteen_bits_become_eight_by_rounding() -> None:
     values = np.arange(65536, dtype=np.uint16)
     assert np.array_equal(to_bytes(values), np.floor(values / 257 + 0.5).astype(np.uint8))
+
+
+def test_a_large_picture_is_rounded_in_little_more_memory_than_it_takes():
+    picture = torch.rand(1, 3, 1100, 1000, generator=torch.Generator().manual_seed(0))
+    expected = np.floor(picture[0].permute(1, 2, 0).double().numpy() * 255 + 0.5)
+    assert np.array_equal(quantize(picture, 8), expected)
+    tall = picture.repeat(1, 1, 4, 1)
+    assert peak_bytes(lambda: quantize(tall, 8)) < 2 * tall.nbytes
+    tall[0, 0, -1, -1] = torch.nan
+    with pytest.raises(NumericalError):
+        quantize(tall, 8)

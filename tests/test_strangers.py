@@ -259,7 +259,7 @@ def test_a_huge_size_is_refused_by_its_header(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     begun = time.process_time()
     for look in (probe, lambda path, limits: thumbnail(path, tmp_path / "t.jpg", limits=limits)):
-        with pytest.raises(BadInput, match=rf"{name}: (has [\d,]+ pixels|damaged|too large)"):
+        with pytest.raises(BadInput, match=rf"{name}: (has [\d,]+ pixels|damaged)"):
             look(tmp_path / name, STRANGERS)
     assert time.process_time() - begun < 5
 

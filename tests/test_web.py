@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -44,6 +45,7 @@ from competition.networks import PLAIN
 from competition.web import choices, jobs, service, wording
 from competition.web import harvest as harvesting
 from competition.web.__main__ import listen
+from competition.web.app import create_app
 from competition.web.harvest import harvest
 from competition.web.pages import _changes
 from competition.web.runner import Runner
@@ -324,6 +326,21 @@ def test_time_left_is_told_by_how_fast_this_attempt_goes(visitor):
     assert told() in ("2:00", "1:59")
 
 
+def test_an_attempt_that_begins_anew_tells_the_time_left_once_it_is_where_the_last_one_was(visitor):
+    """A picture has nothing to go on from: what it does again says nothing of the rate at which it goes on."""
+    engine = visitor.service.engine
+    start(visitor, visitor.have())
+    jobs.beat(engine, jobs.claim(engine, LONG, "elsewhere:1:1"), 0.5)
+    jobs.recover(engine, patience=-1, attempts=5)
+    second = jobs.claim(engine, LONG, "elsewhere:2:1")
+    change(visitor, Job, second.id, resumed=time.time() - 50)
+    jobs.beat(engine, second, 0.499)
+    assert not re.search("[0-9] ?s? left", visitor.http.get("/").text)
+    change(visitor, Job, second.id, resumed=Job.resumed - 10)
+    jobs.beat(engine, second, 0.6)
+    assert re.search("(40|39|38) s left", visitor.http.get("/").text)
+
+
 @pytest.mark.parametrize("quota, state", [(15, DONE), (14, FAILED), (4, FAILED)])
 def test_a_job_makes_no_more_than_its_owner_has_room_for(tmp_path, quota, state):
     visitor = Visitor(web_client.open_platform(tmp_path / "data", quota=quota))
@@ -488,6 +505,20 @@ def test_all_that_is_not_enlarged_yet_is_at_once_in_the_order_it_came(app, visit
     assert visitor.ask("POST", "/enlarge", data=options).json() == {"started": 1}
 
 
+def test_a_network_that_is_gone_meanwhile_is_named_without_its_place(tmp_path):
+    (tmp_path / "networks/pretrained").mkdir(parents=True)
+    shutil.copy(web_client.ROOT / "pretrained/mini_x4.safetensors", tmp_path / "networks/pretrained/secret.safetensors")
+    settings = Settings(data=tmp_path / "data", networks=tmp_path / "networks")
+    visitor = Visitor(create_app(settings))
+    identity = visitor.send("a.png", encode_png(drawn.texture(1, 16, 16)))
+    visitor.work()
+    assert visitor.ask("POST", f"/uploads/{identity}/enlarge", data={"network": "secret"}).status_code == 202
+    (tmp_path / "networks/pretrained/secret.safetensors").unlink()
+    visitor.work()
+    [job] = visitor.files()[0]["jobs"]
+    assert job["state"] == FAILED and job["reason"].startswith("secret: ") and str(tmp_path) not in job["reason"]
+
+
 def test_results_of_other_options_are_kept_under_other_names(visitor):
     identity, engine, names = visitor.have("my cat.png"), visitor.service.engine, []
     for options in ({"scale": "2"}, {"scale": "4"}, {"scale": "2", "self_ensemble": "true"}):
@@ -499,6 +530,30 @@ def test_results_of_other_options_are_kept_under_other_names(visitor):
         headers = visitor.http.get(f"/jobs/{job.id}/result.png").headers
         names.append(headers["content-disposition"].partition("''")[2])
     assert names == [f"my%20cat_bicubic_{end}.png" for end in ("2x", "4x", "2x_8way")]
+
+
+def test_results_are_fetched_only_once_they_are_in_sight(visitor):
+    """A page has two hundred rows, and a picture in its full size may take a gigabyte of a browser's memory."""
+    engine, identity = visitor.service.engine, visitor.have()
+    start(visitor, identity)
+    jobs.finish(
+        engine,
+        jobs.claim(engine, LONG, jobs.name_of()),
+        {"files": [{"name": "result.png", "bytes": 1}], "width": 16, "height": 16},
+    )
+    shown = re.findall("<img [^>]*>", visitor.http.get("/").text)
+    assert len(shown) == 3 and all('loading="lazy"' in one for one in shown)
+
+
+def test_a_cut_of_an_earlier_version_which_did_not_say_where_it_begins_is_kept(visitor):
+    engine, film = visitor.service.engine, visitor.have("a.mp4", media="film")
+    assert visitor.ask("POST", f"/uploads/{film}/cut", data={"start": "2", "seconds": "3"}).status_code == 202
+    job = jobs.claim(engine, LONG, jobs.name_of())
+    visitor.service.storage.job(job.id).mkdir()
+    (visitor.service.storage.job(job.id) / "result.mp4").write_bytes(b"film")
+    jobs.finish(engine, job, {"files": [{"name": "result.mp4", "type": "video/mp4", "bytes": 4}], "seconds": 3.5})
+    answer = visitor.http.get(f"/jobs/{job.id}/result.mp4")
+    assert answer.status_code == 200 and "a_2s_3.5s.mp4" in answer.headers["content-disposition"]
 
 
 def test_too_many_waiting_jobs_are_turned_away(tmp_path):

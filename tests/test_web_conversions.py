@@ -21,6 +21,7 @@ from web_client import Visitor
 
 from competition.images import encode_png
 from competition.locks import locked
+from competition.media.sandbox import silent
 from competition.video.enlarge import work_folder
 from competition.web import choices, conversions
 from competition.web.reasons import explain
@@ -120,6 +121,25 @@ def test_a_file_is_as_large_as_the_disk_takes(tmp_path):
     assert conversions.look([(film, film.name)], tmp_path, {"pixels": 2**25})["frames"] == _FRAMES
 
 
+def test_what_is_made_may_be_larger_than_what_is_taken(tmp_path):
+    nearest = choices.Enlarge(network="nearest", scale="4").model_dump() | {"pixels": 2**25}
+    panorama = tmp_path / "a.png"
+    panorama.write_bytes(encode_png(drawn.texture(1, 8, 4100)))
+    made = conversions.enlarge([(panorama, "a.png")], tmp_path, nearest | {"media": "picture"}, silent)
+    assert (made["width"], made["height"]) == (16400, 32)
+    assert [file["name"] for file in made["files"]] == ["result.png", "result.jpg"]  # WebP ends at 16383 pixels
+
+    wide = tmp_path / "a.webm"
+    with av.open(str(wide), "w") as container:
+        moving = container.add_stream("libvpx-vp9", rate=10)
+        moving.width, moving.height, moving.pix_fmt = 4100, 16, "yuv420p"
+        container.mux(moving.encode(av.VideoFrame.from_ndarray(drawn.texture(1, 16, 4100), format="rgb24")))
+        container.mux(moving.encode())
+    made = conversions.enlarge([(wide, "a.webm")], tmp_path, nearest | {"media": "film"}, silent)
+    assert [file["name"] for file in made["files"]] == ["result.webm", "play.mp4"]
+    assert frames_of((tmp_path / "result.webm").read_bytes()) == [(16400, 64)]
+
+
 @pytest.mark.slow
 def test_pictures_become_the_frames_of_a_film(visitor):
     identities = [visitor.send(f"{number}.png", encode_png(drawn.texture(number, 24, 32))) for number in range(3)]
@@ -195,7 +215,7 @@ def test_a_film_that_an_earlier_attempt_has_made_is_not_made_again(folder, monke
     assert said["frames"] == _FRAMES and said["seconds"] == pytest.approx(_FRAMES / 10)
 
 
-def end(*paths: object) -> None:
+def end(*paths: object, **options: object) -> None:
     raise KeyboardInterrupt
 
 

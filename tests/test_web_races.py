@@ -1,6 +1,7 @@
 """The platform when things happen at once: deletions, ends, expiry and full queues amid what is going on."""
 
 import asyncio
+import errno
 import json
 import os
 import subprocess
@@ -23,8 +24,12 @@ from sqlalchemy import text, true, update
 from sqlalchemy.orm import Session
 from web_client import Visitor
 
-from competition.web import jobs, operations, pages
+from competition.files import make_folder, remove_folder
+from competition.web import __main__ as serving
+from competition.web import jobs, operations, pages, tus
 from competition.web.runner import Runner
+from competition.web.settings import Settings
+from competition.web.storage import held
 from competition.web.tables import DONE, LONG, REFUSED, Job, Table, Upload, open_database
 
 
@@ -107,6 +112,23 @@ def test_an_upload_that_is_deleted_as_it_becomes_whole_is_gone(visitor, monkeypa
     assert not visitor.service.uploads.settle(upload)
 
 
+def test_bytes_amid_which_the_disk_is_full_for_a_moment_are_not_written_twice(visitor, monkeypatch):
+    content, write = os.urandom(3000), tus._write
+    place = visitor.create("a.png", len(content)).headers["location"]
+
+    def cut_short(file: Any, block: bytes) -> None:
+        monkeypatch.setattr(tus, "_write", write)
+        write(file, block[:1000])
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(tus, "_BLOCK", 2000)
+    monkeypatch.setattr(tus, "_write", cut_short)
+    assert visitor.patch(place, content, 0).status_code == 507
+    assert visitor.head(place).headers["upload-offset"] == "1000"
+    assert visitor.patch(place, content[1000:], 1000).status_code == 204
+    assert visitor.service.storage.content(place.rpartition("/")[2]).read_bytes() == content
+
+
 def test_requests_at_the_same_time_do_not_exceed_what_a_visitor_may_have(tmp_path):
     visitor = Visitor(web_client.open_platform(tmp_path / "data", reserve=0, files=3))
     answers: list[int] = []
@@ -148,6 +170,41 @@ def test_a_file_that_is_deleted_as_it_is_sent_is_not_found(visitor, monkeypatch)
     identity, sent = visitor.have(), pages._Perishable
     monkeypatch.setattr(pages, "_Perishable", delete_first)
     assert visitor.http.get(f"/uploads/{identity}/content").status_code == 404
+
+
+def test_a_worker_that_cannot_be_started_is_started_later(tmp_path, monkeypatch):
+    """As where memory or process numbers are short, which is when workers die."""
+    monkeypatch.setattr(serving, "WORKER", (str(tmp_path / "worker"),))
+    with serving._workers(Settings(data=tmp_path)):
+        time.sleep(0.1)
+        (tmp_path / "new").write_text(f"#!/bin/sh\ntouch {tmp_path}/works\nexec cat\n")
+        (tmp_path / "new").chmod(0o700)
+        (tmp_path / "new").rename(tmp_path / "worker")
+        end = time.monotonic() + 30
+        while not (tmp_path / "works").exists():
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+def test_a_jobs_folder_is_measured_while_its_process_deletes(tmp_path):
+    """As a film's does once it is whole: its chunks go, folder and all."""
+    (tmp_path / "result.mp4").write_bytes(bytes(7))
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            make_folder(tmp_path / ".work")
+            for number in range(20):
+                (tmp_path / ".work" / f"{number}.nut").touch()
+            remove_folder(tmp_path / ".work")
+
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
+    try:
+        assert {held(tmp_path) for _ in range(500)} == {7}
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_a_table_that_does_not_answer_is_not_well(visitor):

@@ -37,8 +37,9 @@ _WORDS = {
     "streams": "streams",
 }
 
-# For the owner's own files on the command line, and for files of strangers.
+# For the owner's own files on the command line, for what was made of files within limits, and for files of strangers.
 OWN = Limits()
+MADE = Limits(pixels=2**40, side=2**31)
 STRANGERS = Limits(
     bytes=64 * 2**30, seconds=6 * 3600, frames=1_000_000, pixels=2**25, side=2**13, rate=300.0, attachments=False
 )

@@ -112,15 +112,25 @@ def _workers(settings: Settings) -> Iterator[None]:
 
 def _keep_working(settings: Settings, end: threading.Event) -> None:
     while not end.is_set():
-        # It reads its stdin and ends when that does, so it does not outlive this process.
-        with subprocess.Popen(WORKER, stdin=subprocess.PIPE, env=environment_of(settings)) as process:
-            while process.poll() is None and not end.wait(0.2):
-                pass
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-        if not end.is_set():
-            log("worker died", logging.ERROR, status=process.returncode)
-            end.wait(1.0)
+        try:
+            status = _work_until(end, settings)
+        except OSError as error:  # memory or process numbers may be short for a while
+            log("worker cannot be started", logging.ERROR, cause=str(error))
+        else:
+            if not end.is_set():
+                log("worker died", logging.ERROR, status=status)
+        end.wait(1.0)
+
+
+def _work_until(end: threading.Event, settings: Settings) -> int:
+    """One worker process, which is told to end once `end` is set; its exit status."""
+    # It reads its stdin and ends when that does, so it does not outlive this process.
+    with subprocess.Popen(WORKER, stdin=subprocess.PIPE, env=environment_of(settings)) as process:
+        while process.poll() is None and not end.wait(0.2):
+            pass
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+    return process.returncode
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 
 from competition.errors import BadInput
 from competition.files import write_atomic
-from competition.media.limits import STRANGERS, Limits
+from competition.media.limits import MADE, STRANGERS, Limits
 
 Report = Callable[[float, float], None]
 Source = tuple[Path, str]
@@ -144,7 +144,7 @@ def _length(path: Path) -> dict[str, Any]:
     """Frames and seconds of a film of our own."""
     from competition.media.films import opened
 
-    with opened(path) as film:
+    with opened(path, MADE) as film:
         return {"frames": sum(packet.size > 0 for packet in film.container.demux(film.stream)), "seconds": film.seconds}
 
 
@@ -195,10 +195,9 @@ def _middle(path: Path, name: str, target: Path, limits: Limits) -> None:
 
 def _other_formats(folder: Path) -> list[str]:
     """The picture as JPEG and WebP as well, as far as they hold one so large."""
-    from competition.media.limits import OWN
     from competition.media.pictures import Format, encode_picture, read_picture
 
-    picture = read_picture(folder / "result.png", OWN)
+    picture = read_picture(folder / "result.png", MADE)
     written = []
     formats: dict[str, Format] = {"result.jpg": "jpeg", "result.webp": "webp"}
     for name, format in formats.items():
@@ -213,9 +212,9 @@ def _playable(film: Path) -> list[str]:
     from competition.media.probe import probe
     from competition.video.play import make_playable
 
-    if probe(film).playable:
+    if probe(film, MADE).playable:
         return []
-    make_playable(film, film.with_name("play.mp4"))
+    make_playable(film, film.with_name("play.mp4"), limits=MADE)
     return ["play.mp4"]
 
 

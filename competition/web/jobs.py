@@ -56,6 +56,10 @@ def beat(engine: Engine, job: Job, progress: float | None = None) -> bool:
         forward = Job.progress < progress
         values["progress"] = case((forward, progress), else_=Job.progress)
         values["deaths"] = case((forward, 0), else_=Job.deaths)
+        # An attempt that does again what an earlier one did tells its rate from where it overtakes that.
+        behind = Job.progress > progress
+        values["resumed"] = case((behind, values["heartbeat"]), else_=Job.resumed)
+        values["resumed_at"] = case((behind, Job.progress), else_=Job.resumed_at)
     return _moved(engine, _running(job).values(values))
 
 

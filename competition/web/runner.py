@@ -104,6 +104,8 @@ class Runner:
         reason = "\n".join(map(printable, error.lines))
         for path, name in ((self.storage.content(job.upload), "file"), (self.storage.folder(job), "result")):
             reason = reason.replace(str(path), name)
+        if "called" in job.settings:
+            reason = reason.replace(job.settings["network"], job.settings["called"])
         reason = reason.replace(str(self.storage.root), "…")
         log("job refused", job=job.id, reason=reason, bad_input=isinstance(error, BadInput))
         return jobs.fail(self.engine, job, reason)

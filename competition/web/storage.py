@@ -1,6 +1,7 @@
 """The data folder: where the bytes of uploads and jobs lie, how much there is, and what belongs to nobody."""
 
 import contextlib
+import os
 import shutil
 import time
 from pathlib import Path
@@ -142,9 +143,10 @@ class Storage:
 def held(folder: Path) -> int:
     """Bytes of the files in a folder, in which a process may be writing and deleting."""
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            total += path.lstat().st_size
+    for place, _, names in os.walk(folder):  # which passes over folders that are gone
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(place, name)).st_size
     return total
 
 

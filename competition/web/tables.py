@@ -76,7 +76,7 @@ class Job(Table):
     created: Mapped[float] = mapped_column(default=time.time)
     started: Mapped[float] = mapped_column(default=0.0)
     resumed: Mapped[float] = mapped_column(default=0.0, server_default="0")
-    """When this attempt began, and how far earlier ones had come."""
+    """When this attempt began to come further than earlier ones, and how far those had come."""
     resumed_at: Mapped[float] = mapped_column(default=0.0, server_default="0")
     changed: Mapped[float] = mapped_column(default=time.time, onupdate=time.time)
     __table_args__ = (Index("waiting", "state", "lane", "created"),)

@@ -121,10 +121,11 @@ async def _receive(request: Request, file: IO[bytes], room: int, digest: Any = N
     count, block = 0, bytearray()
 
     async def store() -> None:
+        part = bytes(block)
+        block.clear()  # before it is written: what fails amid that is not written again
         if digest is not None:
-            digest.update(block)
-        await run_in_threadpool(_write, file, bytes(block))
-        block.clear()
+            digest.update(part)
+        await run_in_threadpool(_write, file, part)
 
     try:
         async for part in _parts(request):
