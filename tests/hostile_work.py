@@ -13,6 +13,18 @@ def fill_memory(path: Path) -> int:
     return len(bytearray(2**32))
 
 
+def reserve_addresses(size: int) -> int:
+    """As drivers of graphics cards do: many addresses, no memory behind them."""
+    import ctypes
+    import mmap
+
+    reserve = ctypes.CDLL(None).mmap
+    reserve.restype = ctypes.c_void_p
+    reserve.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long)
+    place = reserve(None, size, 0, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, -1, 0)
+    return int(place != ctypes.c_void_p(-1).value)
+
+
 def never_end(path: Path) -> None:
     while True:
         pass

@@ -412,7 +412,7 @@ SABOTAGES = [
     Sabotage(
         "the process for files of strangers may take all memory",
         "competition/media/child.py",
-        "        (resource.RLIMIT_AS, memory),\n",
+        "        (resource.RLIMIT_DATA if graphics else resource.RLIMIT_AS, memory),\n",
         "",
         ("test_strangers.py::test_what_a_decoder_does_wrong_costs_its_process_only",),
     ),

@@ -1,5 +1,6 @@
 """Media of strangers: lies about their kind, ways to other files and the network, too much of anything, crashes."""
 
+import dataclasses
 import os
 import socket
 import struct
@@ -15,10 +16,10 @@ import numpy as np
 import psutil
 import pytest
 from film_files import CODECS, avi_with_subtitles, make_film, refer_outside
-from hostile_work import call_out, crash, fill_memory, never_end, sleep, surroundings, write_much
+from hostile_work import call_out, crash, fill_memory, never_end, reserve_addresses, sleep, surroundings, write_much
 from PIL import Image
 
-from competition.errors import BadInput, Stopped
+from competition.errors import BadInput, OutOfMemory, Stopped
 from competition.media.films import opened
 from competition.media.kinds import ALL_FILMS, FILMS, PICTURES, identify
 from competition.media.limits import OWN, STRANGERS, Limits
@@ -383,6 +384,14 @@ def test_what_a_decoder_does_wrong_costs_its_process_only(tmp_path, function, wo
     with pytest.raises(Exception, match=words) as caught:
         run(function, bounds=SMALL, path=tmp_path / "file.mp4")
     assert caught.value.code in (3, 9)
+
+
+@pytest.mark.usefixtures("deadline")
+def test_beside_a_graphics_card_memory_is_bounded_and_addresses_are_not(tmp_path):
+    card = dataclasses.replace(SMALL, cpu=20, graphics=True)
+    assert [run(reserve_addresses, bounds=bounds, size=2**34) for bounds in (SMALL, card)] == [0, 1]
+    with pytest.raises(OutOfMemory):
+        run(fill_memory, bounds=card, path=tmp_path / "file.mp4")
 
 
 def test_the_process_has_no_network_an_empty_folder_and_files_of_a_bounded_size(tmp_path, listener):

@@ -410,6 +410,18 @@ def test_an_upload_over_whose_look_workers_die_is_refused_and_nothing_of_it_stay
     assert visitor.service.storage.sweep() == 1 and not visitor.service.storage.upload(identity).exists()
 
 
+def test_an_upload_is_looked_at_again_where_the_disk_was_full(visitor, png):
+    identity, engine = visitor.send("a.png", png), visitor.service.engine
+    job = jobs.claim(engine, QUICK, jobs.name_of())
+    Runner(engine, visitor.service.storage, lambda: False).run(job, web_jobs.find_no_room)
+    assert visitor.files()[0]["state"] == "looking" and visitor.service.storage.content(identity).exists()
+    assert jobs.recover(engine, patience=100, attempts=5) == 0  # not at once: the disk may need its time
+    change(visitor, Job, job.id, heartbeat=time.time() - 101)
+    assert jobs.recover(engine, patience=100, attempts=5) == 1
+    visitor.work()
+    assert visitor.files()[0]["state"] == "ready"
+
+
 def test_a_clock_that_is_set_ends_no_worker(monkeypatch):
     name, booted = jobs.name_of(), psutil.boot_time()
     monkeypatch.setattr(psutil._psplatform, "boot_time", lambda: booted + 3600.0)

@@ -1,5 +1,6 @@
 """The platform with conversions whose work is noted in a journal: quick ones in their place, or the real ones."""
 
+import errno
 import os
 import sys
 import time
@@ -29,6 +30,11 @@ def write_chunks(
         (folder / f".work_{number}").unlink()
     size = (folder / "result.txt").stat().st_size
     return {"files": [{"name": "result.txt", "type": "text/plain", "bytes": size}], "bytes": size}
+
+
+def find_no_room(sources: list[tuple[Path, str]], folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Stands for work amid which the disk is full."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder / "thumbnail.jpg"))
 
 
 def enlarge(sources: list[tuple[Path, str]], folder: Path, settings: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -43,14 +43,14 @@ def main() -> None:
     answers.write(to_json(answer) + b"\n")
 
 
-def confine(memory: int, cpu: int, seconds: float, file: int, files: int) -> None:
+def confine(memory: int, cpu: int, seconds: float, file: int, files: int, graphics: bool) -> None:
     """Bound this process, take the network away, and let it end with its parent."""
     for what, most in (
         (resource.RLIMIT_CORE, 0),
         (resource.RLIMIT_CPU, cpu),
         (resource.RLIMIT_FSIZE, file),
         (resource.RLIMIT_NOFILE, files),
-        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_DATA if graphics else resource.RLIMIT_AS, memory),
     ):
         _, ceiling = resource.getrlimit(what)
         most = most if ceiling == resource.RLIM_INFINITY else min(most, ceiling)

@@ -38,13 +38,18 @@ def silent(done: float, total: float) -> None:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the process may use: bytes of address space, seconds of CPU and of time, bytes of a file, open files."""
+    """What the process may use: bytes of memory, seconds of CPU and of time, bytes of a file, open files.
+
+    Memory is counted by addresses; with `graphics` by pages that can be written, as the drivers of graphics cards
+    reserve many more addresses than a machine has memory.
+    """
 
     memory: int = 2 * 2**30
     cpu: int = 60
     seconds: float = 120.0
     file: int = 2**30
     files: int = 64
+    graphics: bool = False
 
 
 GLANCE = Bounds()

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine
@@ -16,6 +17,7 @@ from competition.web.storage import Storage, held, remove
 from competition.web.tables import LOOK, Job
 
 _TELL = 0.5  # seconds between two words of progress
+_GRAPHICS = Path("/dev/nvidiactl")  # where conversions may use a graphics card
 _BEAT = 1.0  # seconds between two signs of life without news
 Convert = Callable[..., dict[str, Any]]
 
@@ -35,7 +37,11 @@ class Runner:
         except Stopped:
             state = "released" if self.stopping() and jobs.release(self.engine, job) else "gone"
         except (CompetitionError, OSError) as error:
-            state = "failed" if self._refuse(job, as_error(error)) else "gone"
+            told = as_error(error)
+            if job.operation == LOOK and isinstance(told, StorageError):
+                state = "left"  # no fault of the upload: found like a dead worker's job, it is looked at again
+            else:
+                state = "failed" if self._refuse(job, told) else "gone"
         if not jobs.is_wanted(self.engine, job.id):
             remove(self.storage.folder(job))
         log("job ends", job=job.id, operation=job.operation, state=state, seconds=round(time.monotonic() - begin, 3))
@@ -97,7 +103,7 @@ class Runner:
             return sandbox.GLANCE
         cpu = settings.seconds * settings.threads
         room = max(self.storage.free(), 2**20)
-        return sandbox.Bounds(int(settings.memory), cpu, settings.seconds, room, 256)
+        return sandbox.Bounds(int(settings.memory), cpu, settings.seconds, room, 256, _GRAPHICS.exists())
 
     def _refuse(self, job: Job, error: CompetitionError) -> bool:
         """Note why a job failed, a fault a line, in words for its visitor: paths of this machine are not for them."""

@@ -2,8 +2,8 @@
 
 A page process with two workers, of a thread each: of the four visitors two enlarge films and two pictures with the
 shipped weights, again and again, so that two conversions run at any time while all four look at their pages ten times
-a second, and 64 others send files at 100 kB/s each. Memory and open files are the page process's, from a tenth of the
-time on to the end.
+a second, and 64 others send files at 100 kB/s each. Memory and open files are the page process's: the median of the
+second half of the time against that of the first, after a tenth to begin in and before another to end in.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx2
 import numpy as np
@@ -48,9 +49,7 @@ def main(seconds: float) -> None:
         for one in (senders, *threads):
             one.start()
         time.sleep(seconds / 10)
-        early, opened = _taken(process.pid)
-        time.sleep(seconds * 8 / 10)
-        late, open_still = _taken(process.pid)
+        early, late = _watched(process.pid, seconds * 0.4), _watched(process.pid, seconds * 0.4)
         for one in (senders, *threads):
             one.join()
         process.terminate()
@@ -58,8 +57,8 @@ def main(seconds: float) -> None:
     rows = [_row(what, times) for what, times in taken.items()]
     for row in rows:
         print(*row)
-    growth = f"{100 * (late / early - 1):+.1f} % of {early / 2**20:.0f} MiB"
-    files = f"open files {opened} and {open_still}"
+    growth = f"{100 * (late.memory / early.memory - 1):+.1f} % of {early.memory / 2**20:.0f} MiB"
+    files = f"open files {early.files:.0f} and {late.files:.0f}"
     print("memory", growth, files, "load", os.getloadavg())
     busy = f"on a machine with a load average of {os.getloadavg()[1]:.0f}"
     load = f"{_VISITORS} visitors, {_SENDERS} uploads and two conversions"
@@ -77,10 +76,20 @@ def _serve(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     return process, found[1]
 
 
-def _taken(process: int) -> tuple[int, int]:
-    """Bytes of memory and number of open files."""
-    found = psutil.Process(process)
-    return found.memory_info().rss, found.num_fds()
+class _Used(NamedTuple):
+    """Bytes of memory and open files."""
+
+    memory: float
+    files: float
+
+
+def _watched(process: int, seconds: float) -> _Used:
+    """What a process uses, each the median over a time: the system takes pages and gives them back, some in a hundred."""
+    found, taken, end = psutil.Process(process), [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        taken.append((found.memory_info().rss, found.num_fds()))
+        time.sleep(1)
+    return _Used(*np.median(taken, 0))
 
 
 def send(page: str, seconds: float) -> None:
