@@ -84,7 +84,7 @@ class _Used(NamedTuple):
 
 
 def _watched(process: int, seconds: float) -> _Used:
-    """What a process uses, each the median over a time: the system takes pages and gives them back, some in a hundred."""
+    """What a process uses, each the median over a time: the system takes some pages and gives them back."""
     found, taken, end = psutil.Process(process), [], time.monotonic() + seconds
     while time.monotonic() < end:
         taken.append((found.memory_info().rss, found.num_fds()))
