@@ -14,6 +14,7 @@ from film_files import CODECS, frames_of, make_film, packets_of, picture
 from competition.errors import BadInput, UsageError
 from competition.images import write_png
 from competition.media.films import orientation
+from competition.media.kinds import FILMS
 from competition.media.limits import Limits
 from competition.media.probe import probe
 from competition.video.__main__ import main
@@ -24,6 +25,7 @@ from competition.video.frames import pictured
 from competition.video.light import Light, light_of
 from competition.video.merge import merge_clips, merge_frames
 from competition.video.play import make_playable
+from competition.video.targets import TARGETS
 
 av = pytest.importorskip("av")
 CONTAINERS = [ending for ending in CODECS if ending != "avi"]
@@ -74,6 +76,11 @@ def test_a_fast_cut_copies_packets_and_begins_at_a_key_frame(tmp_path, source, t
         assert np.array_equal(found, expected)
     sound = packets_of(output, "audio")
     assert 0 < len(sound) < len(packets_of(film, "audio")) and set(sound) < set(packets_of(film, "audio"))
+
+
+def test_every_film_of_a_stranger_can_be_written_under_its_own_ending():
+    endings = {ending for kind in FILMS for ending in kind.extensions}
+    assert {".mp4", ".asf"} <= endings <= {*TARGETS}
 
 
 def test_a_part_that_is_none_and_a_container_that_does_not_fit_are_refused(tmp_path):

@@ -38,13 +38,15 @@ _X264 = {"preset": "veryfast", "crf": "16", "bf": "0"}
 _VP9 = {"crf": "20", "b": "0", "deadline": "realtime", "cpu-used": "6", "row-mt": "1", "lag-in-frames": "0"}
 _WMV = {"flags": "+qscale", "global_quality": str(2 * 118)}  # a fixed quantiser of 2, in FFmpeg's unit
 _LOSSLESS = {"level": "3", "slices": "4"}
+_ASF = Target("asf", "wmv2", _WMV, "wmav2", deep=False, shapes=False)
 TARGETS = {
     ".mp4": Target("mp4", "libx264", _X264, "aac"),
     ".m4v": Target("mp4", "libx264", _X264, "aac"),
     ".mov": Target("mov", "libx264", _X264, "aac"),
     ".mkv": Target("matroska", "libx264", _X264, "aac"),
     ".webm": Target("webm", "libvpx-vp9", _VP9, "libopus", shapes=False),
-    ".wmv": Target("asf", "wmv2", _WMV, "wmav2", deep=False, shapes=False),
+    ".wmv": _ASF,
+    ".asf": _ASF,
     ".gif": Target("gif", "gif", {}, "", deep=False, shapes=False),
 }
 PREVIEW = Target("mp4", "libx264", {"preset": "veryfast", "crf": "23"}, "aac", deep=False, shapes=False)
