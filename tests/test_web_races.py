@@ -207,6 +207,16 @@ def test_a_jobs_folder_is_measured_while_its_process_deletes(tmp_path):
         thread.join()
 
 
+def test_of_all_files_one_is_deleted_before_it_is_begun(visitor, monkeypatch):
+    first, second = visitor.have("1.png"), visitor.have("2.png")
+    found = visitor.service.not_enlarged(owner_of(visitor))
+    visitor.service.storage.forget_upload(first)
+    monkeypatch.setattr(visitor.service, "not_enlarged", lambda owner: found)
+    answer = visitor.ask("POST", "/enlarge", data={"network": "bicubic"})
+    assert (answer.status_code, answer.json()) == (202, {"started": 1})
+    assert [found["id"] for found in visitor.files() if found["jobs"]] == [second]
+
+
 def test_a_table_that_does_not_answer_is_not_well(visitor):
     Table.metadata.drop_all(visitor.service.engine)
     answer = visitor.http.get("/healthz")

@@ -37,10 +37,15 @@ async def enlarge_all(request: Request, owner: Changer, service: TheService) -> 
 
 
 def _enlarge_all(owner: str, service: Service, form: FormData) -> dict[str, int]:
-    uploads = service.not_enlarged(owner)
-    for upload in uploads:
-        service.start(upload, "enlarge", _settings(service, upload, "enlarge", form))
-    return {"started": len(uploads)}
+    started = 0
+    for upload in service.not_enlarged(owner):
+        try:
+            service.start(upload, "enlarge", _settings(service, upload, "enlarge", form))
+            started += 1
+        except Refused as refused:
+            if refused.status != 404:  # deleted meanwhile
+                raise
+    return {"started": started}
 
 
 @router.post("/jobs/{identity}/cancel", status_code=202)
