@@ -101,7 +101,7 @@ def convert(
     _require_sane(strength, sharpen, quality)
     picture = read_picture(path, limits, name)
     enlarger = Enlarger(source, scale, self_ensemble, tile)
-    report(0, 1)
+    report(0, 100)
     low = _sharpened(_denoised(picture.pixels, denoise, strength), sharpen)
     with heard(lambda share: report(100 * share, 100)):
         high = _enlarged(picture._replace(pixels=low), enlarger)

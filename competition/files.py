@@ -94,8 +94,9 @@ def make_folder(path: Path) -> None:
     """Make a folder and the parents it lacks, and wait until the disk has their names."""
     if path.is_dir():
         # Nothing is put into a folder before the disk has its name; an empty one may be of a process killed meanwhile.
-        with contextlib.suppress(PermissionError):  # then it is somebody else's
-            if not any(path.iterdir()):
+        # One that may not be looked into is somebody else's.
+        with contextlib.suppress(PermissionError), os.scandir(path) as entries:
+            if next(entries, None) is None:
                 with named(path):
                     sync_folder(path.parent)
         return

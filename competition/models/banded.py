@@ -42,12 +42,13 @@ class BandedRRDBNet(nn.Module):
         self.blocks = [
             [kind(*_parameters(block, dtype)) for block in (rrdb.rdb1, rrdb.rdb2, rrdb.rdb3)] for rrdb in network.body
         ]
+        self.costs = self._costs()
 
     def forward(self, low: Tensor) -> Tensor:
         """Enlarge (N, 3, H, W) in [0, 1] to (N, 3, scale*H, scale*W), about [0, 1] and not clipped."""
         x = self.network.head(low).contiguous(memory_format=torch.channels_last)
         stages: tuple[Callable[[Tensor], Tensor], ...] = (self._trunk, partial(_tail, self.network))
-        for stage in parts(stages, self._costs()):
+        for stage in parts(stages, self.costs):
             x = stage(x)
         return self.network.cut(x, low)
 
