@@ -11,12 +11,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import drawn
 import pytest
 import small_disks
 
-from competition.images import Bytes
+from competition.images import Bytes, encode_png
 
 Texture = Callable[..., Bytes]
 Contest = Callable[..., Path]
@@ -73,6 +74,28 @@ def disk(tmp_path: Path) -> Iterator[small_disks.Disk]:
     """A disk of a size that can be chosen and changed; tests are skipped where none can be made."""
     with small_disks.small_disk(tmp_path / "disk") as mount:
         yield mount
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Any:
+    """The platform over an empty folder; for tests that skip where it is not installed."""
+    import web_client
+
+    return web_client.open_platform(tmp_path / "data")
+
+
+@pytest.fixture
+def visitor(app: Any) -> Any:
+    """Its first visitor."""
+    import web_client
+
+    return web_client.Visitor(app)
+
+
+@pytest.fixture(scope="session")
+def png() -> bytes:
+    """A small picture as a file."""
+    return encode_png(drawn.texture(1, 72, 96))
 
 
 @pytest.fixture

@@ -429,7 +429,7 @@ SABOTAGES = [
         "competition/web/harvest.py",
         """.glob(f"{identity}*.png")""",
         """.glob(f"{identity}.png")""",
-        ("test_web.py::test_a_film_given_becomes_pairs_that_know_their_upload_and_their_second",),
+        ("test_web_learning.py::test_a_film_given_becomes_pairs_that_know_their_upload_and_their_second",),
     ),
     Sabotage(
         "bytes count before their checksum is known to be right",
@@ -458,14 +458,14 @@ SABOTAGES = [
         "competition/web/jobs.py",
         """WANTED = (*UNFINISHED, DONE)""",
         """WANTED = UNFINISHED""",
-        ("test_web.py::test_an_attempt_that_was_overtaken_leaves_what_the_other_one_has_made",),
+        ("test_web_jobs.py::test_an_attempt_that_was_overtaken_leaves_what_the_other_one_has_made",),
     ),
     Sabotage(
         "an earlier attempt may finish a job that went to another worker",
         "competition/web/jobs.py",
         """Job.attempt == job.attempt, Job.state == RUNNING""",
         """Job.state == RUNNING""",
-        ("test_web.py::test_a_job_is_claimed_once_and_an_old_attempt_says_nothing_more",),
+        ("test_web_jobs.py::test_a_job_is_claimed_once_and_an_old_attempt_says_nothing_more",),
     ),
 ]
 

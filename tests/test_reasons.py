@@ -10,7 +10,6 @@ import pytest
 pytest.importorskip("fastapi")
 
 import spoken
-import web_client
 from sqlalchemy.orm import Session
 from web_client import Visitor
 
@@ -143,11 +142,6 @@ def test_a_job_that_was_given_up_has_a_sentence_in_both_languages():
 
 
 # ---- pages ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def visitor(tmp_path):
-    return Visitor(web_client.open_platform(tmp_path / "data"))
 
 
 def shown(visitor: Visitor, language: str) -> str:

@@ -15,7 +15,6 @@ pytest.importorskip("fastapi")
 pytest.importorskip("av")
 
 import av
-import web_client
 from PIL import Image
 from web_client import Visitor
 
@@ -45,11 +44,6 @@ def make_clip(path) -> None:
         for number in range(_FRAMES):
             container.mux(moving.encode(av.VideoFrame.from_ndarray(drawn.texture(number, 24, 32), format="rgb24")))
         container.mux(moving.encode())
-
-
-@pytest.fixture
-def visitor(tmp_path):
-    return Visitor(web_client.open_platform(tmp_path / "data"))
 
 
 def have_done(visitor: Visitor, identity: str, operation: str, **options: str) -> dict[str, bytes]:

@@ -20,9 +20,9 @@ import httpx2
 import psutil
 import web_client
 import web_jobs
-from sqlalchemy import text, true, update
+from sqlalchemy import text
 from sqlalchemy.orm import Session
-from web_client import Visitor
+from web_client import Visitor, change, identity_of, owner_of, start
 
 from competition.files import make_folder, remove_folder
 from competition.web import __main__ as serving
@@ -73,7 +73,8 @@ def test_a_server_that_is_told_to_end_ends_the_lines_of_events(tmp_path):
 
 def test_what_is_still_worked_at_or_still_arrives_does_not_expire(visitor):
     long_ago = time.time() - 30 * 86400
-    worked_at, just_made, arriving = visitor.have(), visitor.have(), identity_of(visitor.create("a.png", 9))
+    worked_at, just_made = visitor.have(), visitor.have()
+    arriving = identity_of(visitor.create("a.png", 9).headers["location"])
     for identity in (worked_at, just_made):
         start(visitor, identity)
     change(visitor, Upload, changed=long_ago)
@@ -106,7 +107,9 @@ def test_a_job_for_an_upload_that_is_deleted_meanwhile_is_refused(visitor, monke
 
 
 def test_an_upload_that_is_deleted_as_it_becomes_whole_is_gone(visitor, monkeypatch):
-    upload = visitor.service.uploads.find(owner_of(visitor), identity_of(visitor.create("a.png", 3)))
+    upload = visitor.service.uploads.find(
+        owner_of(visitor), identity_of(visitor.create("a.png", 3).headers["location"])
+    )
     monkeypatch.setattr(visitor.service.storage, "arrived", lambda identity: 3)
     visitor.service.forget(upload)
     assert not visitor.service.uploads.settle(upload)
@@ -155,7 +158,7 @@ def test_one_visitors_jobs_leave_places_for_those_of_others(tmp_path):
 def test_an_upload_that_rests_keeps_no_room_from_others(visitor, monkeypatch):
     storage, other = visitor.service.storage, Visitor(visitor.app)
     monkeypatch.setattr(storage, "free", lambda: 1000)
-    identity = identity_of(visitor.create("a.mp4", 900))
+    identity = identity_of(visitor.create("a.mp4", 900).headers["location"])
     assert other.create("b.mp4", 200).status_code == 507
     os.utime(storage.content(identity), (0, time.time() - 3600))
     assert other.create("b.mp4", 200).status_code == 201
@@ -262,22 +265,3 @@ def test_a_visitor_listens_to_so_many_lines_of_events_only(visitor):
 
     asyncio.run(lines(20))
     assert not visitor.service.listening
-
-
-def owner_of(visitor: Visitor) -> str:
-    return str(visitor.http.cookies["owner"]).partition(".")[0]
-
-
-def identity_of(answer: Any) -> str:
-    return str(answer.headers["location"].rpartition("/")[2])
-
-
-def change(visitor: Visitor, table: type[Upload] | type[Job], only: str | None = None, **values: object) -> None:
-    """Set values of one row, or of all."""
-    with Session(visitor.service.engine) as session, session.begin():
-        session.execute(update(table).where(table.id == only if only else true()).values(values))
-
-
-def start(visitor: Visitor, identity: str) -> None:
-    answer = visitor.ask("POST", f"/uploads/{identity}/enlarge", data={"network": "bicubic", "scale": "2"})
-    assert answer.status_code == 202, answer.text

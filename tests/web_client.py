@@ -4,6 +4,8 @@ import base64
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import true, update
+from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from competition.web import jobs
@@ -11,7 +13,7 @@ from competition.web.app import create_app
 from competition.web.runner import Runner
 from competition.web.service import Service
 from competition.web.settings import Settings
-from competition.web.tables import LANES, READY, Upload
+from competition.web.tables import LANES, READY, Job, Upload
 
 TUS = {"Tus-Resumable": "1.0.0"}
 PATCH = {**TUS, "Content-Type": "application/offset+octet-stream"}
@@ -53,10 +55,8 @@ class Visitor:
 
     def have(self, name: str = "a.png", **info: object) -> str:
         """An upload as it is once it was looked at, without the look."""
-        from sqlalchemy.orm import Session
-
         with Session(self.service.engine) as session, session.begin():
-            owner = str(self.http.cookies["owner"]).partition(".")[0]
+            owner = owner_of(self)
             session.add(upload := Upload(owner=owner, name=name, size=3, state=READY, info={**PROBE, **info}))
             session.flush()
             identity = upload.id
@@ -82,3 +82,25 @@ class Visitor:
 def open_platform(data: Path, **settings: Any) -> Any:
     """The application over a data folder."""
     return create_app(Settings(data=data, networks=ROOT, **settings))
+
+
+def owner_of(visitor: Visitor) -> str:
+    return str(visitor.http.cookies["owner"]).partition(".")[0]
+
+
+def identity_of(place: str) -> str:
+    """The upload that a Location names."""
+    return place.rpartition("/")[2]
+
+
+def start(visitor: Visitor, identity: str) -> None:
+    """Queue an enlargement."""
+    answer = visitor.ask("POST", f"/uploads/{identity}/enlarge", data={"network": "bicubic", "scale": "2"})
+    assert answer.status_code == 202, answer.text
+
+
+def change(visitor: Visitor, table: type[Upload] | type[Job], only: str | None = None, **values: object) -> None:
+    """Set values of one row, which must be there, or of all."""
+    with Session(visitor.service.engine) as session, session.begin():
+        assert only is None or session.get(table, only)
+        session.execute(update(table).where(table.id == only if only else true()).values(values))
